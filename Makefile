@@ -1,0 +1,57 @@
+# agentcost-collector. `make` alone prints this list.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+# The virtual environment: exactly what requirements.lock pins, then this package itself.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(READY) ## install everything into .venv
+
+run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), data in ./data
+	$(BIN)/agentcost serve
+
+demo: $(READY) ## send recorded agent runs to a collector and show what they cost
+	$(BIN)/python -m tests.demo
+
+test: lint $(READY) ## everything that CI runs
+	$(BIN)/python -m pytest -n 2 tests
+
+test-fast: $(READY) ## the tests that take under a minute
+	$(BIN)/python -m pytest -n 2 -m 'not slow' tests
+
+lint: $(READY) ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(READY) ## rewrite the golden files; review the diff
+	$(BIN)/python -m tests.golden.rewrite
+
+bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
+	$(BIN)/python -m tests.bench
+
+lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
+	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+
+clean: ## remove the virtual environment, caches and ./data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data
+
+.PHONY: help setup run demo test test-fast lint fmt golden bench lock clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,200 @@
+"""Arrow schemas of the tables that the stages hand to each other and that the ledger keeps.
+
+    SPANS    row = one span as received: structure and allow-listed attributes, no content
+    STEPS    row = one billable step: who, what, how much
+    CHARGES  row = a step with its price: what should be booked
+    ENTRIES  row = a booked charge or its reversal; what the `ledger` table keeps
+    REJECTS  row = a span set aside, with the reason
+    VERDICTS row = what the walk decided about one span
+
+All times are UTC. `docs/schema.md` describes every public column in users' words.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from agentcost_collector.model.money import QUANTITY, USD
+
+_TEXT = pa.string()
+_CODED = pa.dictionary(pa.int32(), pa.string())
+_TIME = pa.timestamp("us", tz="UTC")
+_COUNT = pa.int64()
+
+ATTRIBUTES = pa.map_(pa.string(), pa.string())
+LINKS = pa.list_(pa.struct([("trace_id", pa.string()), ("span_id", pa.string())]))
+
+SPANS = pa.schema(
+    [
+        pa.field("trace_id", _TEXT, nullable=False),  # 32 lower-case hex digits
+        pa.field("span_id", _TEXT, nullable=False),  # 16 lower-case hex digits
+        ("parent_span_id", _TEXT),  # NULL for a root
+        ("kind", pa.int8()),  # OTLP SpanKind: 0 unspecified 1 internal 2 server 3 client 4/5 queue
+        ("name", _TEXT),  # cut at 256 characters
+        pa.field("start_ns", pa.int64(), nullable=False),  # Unix nanoseconds
+        pa.field("end_ns", pa.int64(), nullable=False),
+        ("status", pa.int8()),  # OTLP StatusCode: 0 unset 1 ok 2 error
+        ("scope_name", _CODED),
+        ("scope_version", _CODED),
+        ("resource", _CODED),  # JSON object of the kept resource attributes, keys sorted
+        ("attributes", ATTRIBUTES),  # kept span attributes, sorted by key, values as text
+        ("links", LINKS),
+        ("dropped_attributes", pa.int32()),  # as reported by the SDK
+        ("received_at_ns", pa.int64()),
+    ]
+)
+"""Text of a value: strings as they are, integers and doubles in shortest decimal form, booleans
+`true`/`false`, arrays and maps as JSON."""
+
+REJECTS = pa.schema(
+    [
+        ("reason", _TEXT),  # RejectReason
+        ("detail", _TEXT),
+        ("trace_id", _TEXT),  # hex of whatever bytes came
+        ("span_id", _TEXT),
+        ("name", _TEXT),
+        ("scope_name", _TEXT),
+        ("resource", _TEXT),
+        ("received_at_ns", pa.int64()),
+    ]
+)
+
+TAGS = ("feature", "team", "workload_class", "tenant", "environment", "parent_run_id")
+
+_IDENTITY = [
+    pa.field("trace_id", _TEXT, nullable=False),
+    pa.field("span_id", _TEXT, nullable=False),
+    ("parent_span_id", _TEXT),
+    pa.field("step_id", _TEXT, nullable=False),  # unique in the ledger
+    ("kind", _TEXT),  # llm embedding retrieval rerank tool agent compute other
+    ("name", _TEXT),
+    ("path", _TEXT),  # span names from the root, joined by ";"
+    ("started_at", _TIME),
+    ("ended_at", _TIME),
+    ("duration_ms", pa.decimal128(18, 3)),
+    ("status", _TEXT),  # unset ok error
+    ("service", _TEXT),
+]
+_PAYER = [(name, _TEXT) for tag in TAGS for name in (tag, f"{tag}_from")]
+_DOER = [
+    (name, _TEXT)
+    for name in (
+        "owner_team",
+        "owner_feature",
+        "owner_service",
+        "session_id",
+        "user_id",
+        "agent",
+        "agent_version",
+        "workflow",
+    )
+]
+_WHAT = [
+    (name, _TEXT)
+    for name in (
+        "provider",
+        "model",
+        "requested_model",
+        "tool",
+        "operation",
+        "target",
+        "service_tier",
+        "region",
+        "response_id",
+        "dialect",
+    )
+]
+TOKENS = (
+    "input_tokens",  # uncached text input
+    "cache_read_tokens",
+    "cache_write_short_tokens",
+    "cache_write_long_tokens",
+    "output_tokens",  # visible and reasoning
+    "reasoning_tokens",  # part of output_tokens
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+)
+_HOW_MUCH = [
+    *((name, _COUNT) for name in TOKENS),
+    ("units", QUANTITY),
+    ("unit", _TEXT),  # what `units` counts; a leaf kind of model/units.py
+    ("gpu_seconds", QUANTITY),
+    ("cpu_seconds", QUANTITY),
+    ("gib_seconds", QUANTITY),
+    ("request_bytes", _COUNT),
+    ("response_bytes", _COUNT),
+    ("usage_role", _TEXT),  # own residual; NULL where no usage was reported
+    ("usage_rule", _TEXT),  # how the disjoint token columns were found
+    ("usage_note", _TEXT),  # what is known to be missing or assumed, joined by ","
+    ("reported_cost_usd", USD),  # what the emitter says it cost; never added to cost_usd
+]
+
+STEPS = pa.schema([*_IDENTITY, *_PAYER, *_DOER, *_WHAT, *_HOW_MUCH])
+
+MONEY = (
+    "cost_usd",
+    "input_cost_usd",
+    "cache_cost_usd",
+    "output_cost_usd",
+    "unit_cost_usd",
+    "compute_cost_usd",
+    "list_cost_usd",
+)
+CHARGES = pa.schema(
+    [
+        *STEPS,
+        *((name, USD) for name in MONEY),
+        ("cost_status", _TEXT),  # CostStatus
+        ("cost_reason", _TEXT),  # CostReason, NULL where fully priced
+        ("rate_id", _TEXT),  # rate card entry and price date that priced it
+        ("card_digest", _TEXT),  # sha256 of the rate card's canonical form, first 16 hex digits
+    ]
+)
+"""Sorted by (trace_id, started_at, step_id)."""
+
+ENTRIES = pa.schema(
+    [
+        *CHARGES,
+        pa.field("sign", pa.int8(), nullable=False),  # +1 booked, -1 reversal
+        ("entry_reason", _TEXT),  # first late restated
+        ("booked_at", _TIME),
+        pa.field("batch_seq", pa.int64(), nullable=False),
+        pa.field("row_no", pa.int32(), nullable=False),
+        ("date", pa.date32()),  # partition: UTC day of ended_at
+    ]
+)
+"""Money and quantities carry the sign, so SUM over entries is always right."""
+
+SIGNED = (
+    *TOKENS,
+    "units",
+    "gpu_seconds",
+    "cpu_seconds",
+    "gib_seconds",
+    "request_bytes",
+    "response_bytes",
+    "duration_ms",
+    "reported_cost_usd",
+    *MONEY,
+)
+"""Columns of ENTRIES that are negated in a reversal."""
+
+VERDICTS = pa.schema(
+    [
+        pa.field("trace_id", _TEXT, nullable=False),
+        pa.field("span_id", _TEXT, nullable=False),
+        ("parent_span_id", _TEXT),  # where the walk placed it
+        ("inferred_parent", pa.bool_()),  # placed by time, not by its parent id
+        ("name", _TEXT),
+        ("service", _TEXT),
+        ("kind", _TEXT),
+        ("dialect", _TEXT),
+        ("verdict", _TEXT),  # Verdict
+        ("reason", _TEXT),  # UsageReason
+        ("survivor_span_id", _TEXT),  # who is counted instead
+        ("input_tokens", _COUNT),  # what this span reported, all input
+        ("output_tokens", _COUNT),
+    ]
+)
