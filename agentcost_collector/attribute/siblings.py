@@ -71,10 +71,10 @@ def match_bucket(
         for member, group in paired.items():
             groups[group].append(int(members[member]))
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
-    for group in groups:
-        if len(group) > 1:
-            survivor = best_of(s, group)
-            others = np.array([m for m in group if m != survivor])
+    for twins in groups:
+        if len(twins) > 1:
+            survivor = best_of(s, twins)
+            others = np.array([m for m in twins if m != survivor])
             drop(o, others, np.full(len(others), survivor), reason)
 
 
