@@ -11,6 +11,7 @@ from agentcost_collector.attribute.ownership import (
     Rules,
     Spans,
     best_of,
+    contained,
     drop,
     same_id,
     same_numbers,
@@ -84,9 +85,7 @@ def _edges(
     """For every member the groups it may join, best fit first."""
     g = np.array([group[0] for group in groups])
     a, b = np.repeat(members, len(g)), np.tile(g, len(members))
-    inside = (s.start[a] >= s.start[b] - rules.slack_ns) & (s.end[a] <= s.end[b] + rules.slack_ns)
-    around = (s.start[b] >= s.start[a] - rules.slack_ns) & (s.end[b] <= s.end[a] + rules.slack_ns)
-    fits = (inside | around) & may_be(s, a, b)
+    fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
     fits &= ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
     distance = np.abs(s.start[a] - s.start[b]) + np.abs(s.end[a] - s.end[b])
     distance = np.where(same_id(s, a, b), -1, distance)
