@@ -103,7 +103,7 @@ def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> Non
     adopted = _orphan_call_within(s, o, rows, rules)
     own = s.writes_on_caller[rows] | ((beneath < 0) & (adopted < 0))
     copied = _copies(s, rows[own], rows[~own], rules)
-    drop(o, rows[own][copied >= 0], copied[copied >= 0], UsageReason.SIBLING_TWIN)
+    drop(o, rows[own][copied >= 0], copied[copied >= 0], UsageReason.CALLS_BENEATH)
     sums, sums_orphans = ~own & (beneath >= 0), ~own & (beneath < 0)
     own[np.flatnonzero(own)[copied >= 0]] = False
     drop(o, rows[sums], beneath[sums], UsageReason.CALLS_BENEATH)

@@ -275,12 +275,13 @@ def _decimal(text: str, scale: int) -> Decimal | None:
 
 
 def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
+    """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
+    own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
     sums = np.zeros(batch.rows, dtype=bool)
     for code, name in enumerate(KINDS):
         sums |= (kind == code) & batch.where(lambda d, s, name=name: name in d.sums_this_call)
-    own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
     return {
-        "sums_this_call": pa.array(sums),
+        "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),
         "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
         "call_needs_usage": pa.array(batch.where(lambda d, s: d.call_needs_usage)),
