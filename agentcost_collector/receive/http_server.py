@@ -197,8 +197,9 @@ class _Chunks:
         return chunk
 
     async def drain(self) -> None:
-        """Drop what is still to come: some clients read no answer before they have sent all."""
-        with contextlib.suppress(TransientError, _GoneError):
+        """Drop what is still to come: some clients read no answer before they have sent all.
+        Ends early when the time is over or the server stops."""
+        with contextlib.suppress(TransientError, _GoneError, asyncio.CancelledError):
             async for _ in self:
                 pass
 

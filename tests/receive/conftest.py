@@ -28,6 +28,9 @@ class RecordingStore:
     first, and while `gate` is clear every call waits."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.groups: list[list[Payload]] = []
         self.outcomes: dict[bytes, Outcome] = {}
         self.errors: deque[Exception] = deque()
@@ -116,20 +119,32 @@ def json_to_protobuf(body: bytes) -> bytes:
         raise PermanentError(f"The body is not OTLP/JSON: {error}.") from error
 
 
-@pytest.fixture
-def store():
-    return RecordingStore()
+FREE = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "retry_delay_s": 0.25}
 
 
 @pytest.fixture
-def run(store):
+def run():
     """Starts receivers with the settings given, and stops them after the test."""
     with contextlib.ExitStack() as stack:
 
         def start(**settings) -> Running:
-            free = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "retry_delay_s": 0.25}
-            running = Running(Config(**free | settings), store)
+            running = Running(Config(**FREE | settings), RecordingStore())
             stack.callback(running.close)
             return running
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One receiver for the tests of a module, for requests of up to 100,000 bytes."""
+    running = Running(Config(**FREE, request_bytes_max=100_000), RecordingStore())
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def running(shared):
+    """The shared receiver, its store as new."""
+    shared.store.reset()
+    return shared
