@@ -9,7 +9,7 @@ import agentcost_collector
 
 PACKAGE = Path(agentcost_collector.__file__).parent
 PURE = ("decode", "assemble", "normalise", "attribute", "price", "book")
-READS_FILES = {"price/cards.py", "price/load.py", "price/loader.py"}
+READS_FILES = {"price/read.py", "price/load.py"}
 """The edge at which rate cards are loaded; still without clock or chance."""
 
 _CLOCKS = {"time", "random", "secrets", "uuid"}
