@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.model.schemas import CHARGES, SIGNED
+from agentcost_collector.model.tables import conform, empty
 
 CONTENT = CHARGES.names
 """A charge is known by all of these columns; equal in every one means the same charge."""
@@ -28,10 +29,13 @@ def net_of(rows: pa.Table, keys: list[str], largest: list[str]) -> pa.Table:
 
     Columns `largest` (not in `keys`) take their greatest value in each group.
     """
+    if not rows.num_rows:
+        return empty(STANDING)
+    used = [name for name in keys if rows[name].null_count < rows.num_rows]  # half are all NULL
     sums = [("net", "sum"), *((name, "max") for name in largest)]
-    grouped = rows.group_by(keys, use_threads=False).aggregate(sums)
-    grouped = grouped.rename_columns([*keys, "net", *largest]).select(STANDING.names)
-    return grouped.filter(pc.not_equal(grouped["net"], 0)).cast(STANDING)
+    grouped = rows.group_by(used, use_threads=False).aggregate(sums)
+    grouped = grouped.rename_columns([*used, "net", *largest])
+    return conform(grouped.filter(pc.not_equal(grouped["net"], 0)), STANDING)
 
 
 def negated(rows: pa.Table) -> pa.Table:
