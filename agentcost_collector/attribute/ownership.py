@@ -1,0 +1,102 @@
+"""What the ownership rules know of every span, and what they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agentcost_collector.attribute.tree import Tree
+from agentcost_collector.model.reasons import UsageReason
+
+_REASONS = tuple(UsageReason)
+
+
+def reason_code(reason: UsageReason) -> int:
+    """Code of a reason in `Ownership.reason`."""
+    return _REASONS.index(reason)
+
+
+@dataclass
+class Spans:
+    """What the rules need of every span, as arrays; -1 means "not known"."""
+
+    tree: Tree
+    kind: np.ndarray
+    scope: np.ndarray
+    process: np.ndarray
+    model: np.ndarray
+    """Code of the bare model name."""
+    response_id: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    input: np.ndarray
+    output: np.ndarray
+    cache_read: np.ndarray
+    cache_write: np.ndarray
+    reasoning: np.ndarray
+    writes_on_caller: np.ndarray
+    call_needs_usage: np.ndarray
+    sums_this_call: np.ndarray
+
+
+@dataclass
+class Ownership:
+    """`survivor[row]`: the row counted for this span's usage; itself where it is a call.
+
+    `residual[row]`: (input, output) that a carrier reports beyond the calls beneath it.
+    """
+
+    survivor: np.ndarray
+    reason: np.ndarray
+    call: np.ndarray
+    residual: dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Numbers of the rules. `slack_ns`: how far clocks may disagree on containment."""
+
+    slack_ns: int = 5_000_000
+
+
+def same_numbers(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Equal input and output, or equal but for how cache or reasoning was counted."""
+    difference_in = np.abs(np.maximum(s.input[a], 0) - np.maximum(s.input[b], 0))
+    difference_out = np.abs(np.maximum(s.output[a], 0) - np.maximum(s.output[b], 0))
+
+    def explained(difference: np.ndarray, *parts: np.ndarray) -> np.ndarray:
+        equal = difference == 0
+        for part in parts:
+            equal |= (difference == part[a]) | (difference == part[b])
+        return equal
+
+    write, read = np.maximum(s.cache_write, 0), np.maximum(s.cache_read, 0)
+    return explained(difference_in, read, write, read + write) & explained(
+        difference_out, np.maximum(s.reasoning, 0)
+    )
+
+
+def same_id(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Both carry the same provider response id."""
+    return (s.response_id[a] >= 0) & (s.response_id[a] == s.response_id[b])
+
+
+def drop(o: Ownership, rows: np.ndarray, survivor: np.ndarray, reason: UsageReason) -> None:
+    """These rows are not counted; `survivor` is, for `reason`."""
+    o.survivor[rows] = survivor
+    o.reason[rows] = reason_code(reason)
+    o.call[rows] = False
+
+
+def best_of(s: Spans, group: Sequence[int]) -> int:
+    """The span a group of twins is counted for: with numbers, in the caller's process, deepest."""
+    caller = min(group, key=lambda r: (s.tree.depth[r], s.start[r], r))
+
+    def order(row: int) -> tuple[bool, bool, int, int, int]:
+        silent = s.input[row] < 0 and s.output[row] < 0
+        away = s.process[row] != s.process[caller]
+        return silent, away, -int(s.tree.depth[row]), -int(s.start[row]), row
+
+    return min(group, key=order)
