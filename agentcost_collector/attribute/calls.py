@@ -13,6 +13,7 @@ from agentcost_collector.attribute.ownership import (
     Rules,
     Spans,
     best_of,
+    contained,
     drop,
     reason_code,
     same_id,
@@ -46,7 +47,7 @@ def own_calls(s: Spans, rules: Rules) -> Ownership:
     _same_response(s, o)
     _silent_calls(s, o, live & modelled & ~numbers, rules)
     _settle(s, o)
-    _residuals(s, o, numbers & ~o.call & s.sums_this_call)
+    _residuals(s, o, numbers & ~modelled & ~o.call & s.sums_this_call)
     return o
 
 
@@ -101,7 +102,10 @@ def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> Non
     beneath = below(s.tree, o.survivor >= 0)[rows]
     adopted = _orphan_call_within(s, o, rows, rules)
     own = s.writes_on_caller[rows] | ((beneath < 0) & (adopted < 0))
+    copied = _copies(s, rows[own], rows[~own], rules)
+    drop(o, rows[own][copied >= 0], copied[copied >= 0], UsageReason.CALLS_BENEATH)
     sums, sums_orphans = ~own & (beneath >= 0), ~own & (beneath < 0)
+    own[np.flatnonzero(own)[copied >= 0]] = False
     drop(o, rows[sums], beneath[sums], UsageReason.CALLS_BENEATH)
     drop(o, rows[sums_orphans], adopted[sums_orphans], UsageReason.ORPHAN_CALLS)
     o.call[rows[own]] = True
@@ -109,6 +113,20 @@ def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> Non
     inner = below(s.tree, o.call)[rows]
     outer = own & (inner >= 0) & ~s.writes_on_caller[rows]
     drop(o, rows[outer], inner[outer], UsageReason.CALLS_BENEATH)
+
+
+def _copies(s: Spans, bare: np.ndarray, sums: np.ndarray, rules: Rules) -> np.ndarray:
+    """For each carrier with nothing beneath it one of `sums` that it repeats, or -1: another scope,
+    equal numbers, same trace and process, one interval in the other."""
+    found = np.full(len(bare), NONE, np.int64)
+    for i in np.flatnonzero(np.isin(s.tree.trace[bare], s.tree.trace[sums])):  # rare
+        others = sums[s.tree.trace[sums] == s.tree.trace[bare[i]]]
+        row = np.full(len(others), bare[i])
+        same = contained(s, row, others, rules.slack_ns) & same_numbers(s, row, others)
+        same &= (s.scope[others] != s.scope[row]) & (s.process[others] == s.process[row])
+        if same.any():
+            found[i] = others[same][0]
+    return found
 
 
 def _orphan_call_within(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> np.ndarray:
@@ -136,8 +154,7 @@ def _below_orphan(tree: Tree) -> np.ndarray:
 
 def _sibling_twins(s: Spans, o: Ownership, rules: Rules) -> None:
     """Spans of different scopes beside each other that report the same call."""
-    rows = np.flatnonzero(o.call & np.isin(s.kind, CALL_KINDS))
-    for bucket in buckets(s, rows):
+    for bucket in buckets(s, np.flatnonzero(o.call)):
         match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, may_be_twins)
 
 

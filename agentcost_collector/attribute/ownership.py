@@ -78,6 +78,13 @@ def same_numbers(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
 
 
+def contained(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarray:
+    """One of the two intervals lies in the other, give or take the slack."""
+    inside = (s.start[a] >= s.start[b] - slack_ns) & (s.end[a] <= s.end[b] + slack_ns)
+    around = (s.start[b] >= s.start[a] - slack_ns) & (s.end[b] <= s.end[a] + slack_ns)
+    return inside | around
+
+
 def same_id(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Both carry the same provider response id."""
     return (s.response_id[a] >= 0) & (s.response_id[a] == s.response_id[b])

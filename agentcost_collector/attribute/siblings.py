@@ -11,6 +11,7 @@ from agentcost_collector.attribute.ownership import (
     Rules,
     Spans,
     best_of,
+    contained,
     drop,
     same_id,
     same_numbers,
@@ -71,10 +72,10 @@ def match_bucket(
         for member, group in paired.items():
             groups[group].append(int(members[member]))
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
-    for group in groups:
-        if len(group) > 1:
-            survivor = best_of(s, group)
-            others = np.array([m for m in group if m != survivor])
+    for twins in groups:
+        if len(twins) > 1:
+            survivor = best_of(s, twins)
+            others = np.array([m for m in twins if m != survivor])
             drop(o, others, np.full(len(others), survivor), reason)
 
 
@@ -84,9 +85,7 @@ def _edges(
     """For every member the groups it may join, best fit first."""
     g = np.array([group[0] for group in groups])
     a, b = np.repeat(members, len(g)), np.tile(g, len(members))
-    inside = (s.start[a] >= s.start[b] - rules.slack_ns) & (s.end[a] <= s.end[b] + rules.slack_ns)
-    around = (s.start[b] >= s.start[a] - rules.slack_ns) & (s.end[b] <= s.end[a] + rules.slack_ns)
-    fits = (inside | around) & may_be(s, a, b)
+    fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
     fits &= ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
     distance = np.abs(s.start[a] - s.start[b]) + np.abs(s.end[a] - s.end[b])
     distance = np.where(same_id(s, a, b), -1, distance)

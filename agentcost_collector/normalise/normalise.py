@@ -77,7 +77,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         **_resource_columns(spans, vocabulary),
         **_usage_columns(usage),
         **_other_meters(batch),
-        **_flags(batch),
+        **_flags(batch, kind),
     }
     return pa.table([columns[f.name].cast(f.type) for f in FACTS], schema=FACTS)
 
@@ -274,10 +274,14 @@ def _decimal(text: str, scale: int) -> Decimal | None:
     return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_EVEN, _WIDE)
 
 
-def _flags(batch: Batch) -> dict[str, pa.Array]:
+def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
+    """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
     own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
+    sums = np.zeros(batch.rows, dtype=bool)
+    for code, name in enumerate(KINDS):
+        sums |= (kind == code) & batch.where(lambda d, s, name=name: name in d.sums_this_call)
     return {
-        "sums_this_call": pa.array(batch.where(lambda d, s: bool(d.sums_this_call))),
+        "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),
         "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
         "call_needs_usage": pa.array(batch.where(lambda d, s: d.call_needs_usage)),

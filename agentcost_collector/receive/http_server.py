@@ -76,7 +76,7 @@ class HttpServer:
             await self._ticks
             self._server.config.timeout_graceful_shutdown = math.ceil(grace_s)
             await self._server.shutdown()
-            await asyncio.gather(*self._server.server_state.tasks)
+            await asyncio.gather(*self._server.server_state.tasks, return_exceptions=True)
         self._endpoint.close()
 
 

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from agentcost_collector.model.errors import AgentcostError, PermanentError
 from agentcost_collector.model.payload import Outcome
 
-MESSAGE_CHARS_MAX = 1000
+MESSAGE_CHARS_MAX = 300  # in gRPC it is sent three times, within 8 KiB of metadata
 
 _log = structlog.get_logger(__name__)
 

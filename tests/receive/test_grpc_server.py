@@ -69,6 +69,14 @@ def test_malformed_among_good_ones(running):
     assert detail.field_violations[0].description == bad.details()
 
 
+def test_a_long_reason_still_arrives(running):
+    """A reason of any length and script is cut to fit into the metadata that clients accept."""
+    running.store.outcomes[b"bad"] = Outcome(malformed="\N{CJK UNIFIED IDEOGRAPH-4E00}" * 100_000)
+    code, status, _ = refusal(running.export, b"bad")
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(status.message) >= 100
+
+
 def test_rejected_spans_are_a_partial_success(running):
     """Spans set aside are counted and explained; a warning alone comes with zero rejected."""
     running.store.outcomes[b"some"] = Outcome(rejected_spans=3, message="bad trace ids")
