@@ -72,7 +72,7 @@ class Decoder:
         received_at_ns = np.array([payloads[i].received_at_ns for i in sound], dtype=np.int64)
         spans = self._span_rows(requests, received_at_ns)
 
-        reasons = judge_spans(requests.spans)
+        reasons = judge_spans(requests.spans, spans)
         outcomes = [_KEPT] * len(bodies)
         for at, message in malformed.items():
             outcomes[at] = Outcome(malformed=message)
@@ -129,7 +129,7 @@ class Decoder:
             "name": utf8_texts(wire.field("name"), chars_max),
             "start_ns": wire.field("start_time_unix_nano").view(pa.int64()),
             "end_ns": wire.field("end_time_unix_nano").view(pa.int64()),
-            "status": _small(_child(wire.field("status"), "code"), _STATUS_CODE_MAX),
+            "status": _small(_child(wire.field("status"), "code").fill_null(0), _STATUS_CODE_MAX),
             "scope_name": _coded(_scope_texts(requests.scopes, "name", chars_max), scope),
             "scope_version": _coded(_scope_texts(requests.scopes, "version", chars_max), scope),
             "resource": _coded(requests.resources, requests.resource_of_span),
@@ -157,7 +157,7 @@ def _child(structs: pa.StructArray, name: str) -> pa.Array:
 
 def _small(codes: pa.Int32Array, known_max: int) -> pa.Int8Array:
     """Enum numbers; those we do not know become 0, unspecified."""
-    numbers = codes.fill_null(0).to_numpy()
+    numbers = codes.to_numpy()
     return pa.array(np.where((numbers >= 0) & (numbers <= known_max), numbers, 0).astype(np.int8))
 
 
@@ -178,6 +178,8 @@ def _coded(texts: pa.StringArray, rows: np.ndarray) -> pa.DictionaryArray:
 
 def _links(lists: pa.ListArray) -> pa.ListArray:
     """The spans linked to; a link with an invalid id is dropped."""
+    if not len(lists.values):  # almost always
+        return pa.ListArray.from_arrays(lists.offsets, pa.array([], LINKS.value_type))
     trace_ids, traces_valid = hex_ids(lists.values.field("trace_id"), TRACE_ID_BYTES)
     span_ids, spans_valid = hex_ids(lists.values.field("span_id"), SPAN_ID_BYTES)
     valid = traces_valid & spans_valid
