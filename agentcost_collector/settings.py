@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -40,6 +40,7 @@ PREFIX = "AGENTCOST_"
 _FILE_VARIABLE = f"{PREFIX}CONFIG"
 # Kubernetes sets these in every pod for a Service that is named "agentcost".
 _INJECTED = re.compile(rf"{PREFIX}(.*_)?(PORT|SERVICE_HOST|SERVICE_PORT)(_.*)?$")
+_NOT_IN_PATHS = re.compile(r"[\[\]^|\\%\x00-\x1f]")
 
 Tree = Mapping[str, Any]
 
@@ -65,8 +66,33 @@ class Settings(BaseSettings):
     assemble: AssembleConfig = AssembleConfig()
     attribute: AttributeConfig = AttributeConfig()
     price: PriceConfig = PriceConfig()
-    book: BookConfig = BookConfig()
-    ledger: LedgerConfig = LedgerConfig()
+    ledger: LedgerConfig = Field(default_factory=LedgerConfig)
+
+    @property
+    def journal_path(self) -> Path:
+        """Folder of the journal."""
+        return self.data / "journal"
+
+    @property
+    def ledger_path(self) -> Path:
+        """Folder of the ledger's tables."""
+        return self.data / "ledger"
+
+    @property
+    def book(self) -> BookConfig:
+        """Booking files entries exactly as the ledger does, so it has no settings of its own."""
+        return BookConfig(environments=self.ledger.environments, date_min=self.ledger.date_min)
+
+    @field_validator("data")
+    @classmethod
+    def _usable(cls, value: Path) -> Path:
+        unusable = _NOT_IN_PATHS.search(os.path.abspath(value))
+        if unusable:
+            raise ValueError(
+                f"the storage library cannot keep tables in a path with {unusable[0]!r} in it;"
+                " choose another folder"
+            )
+        return value
 
     @field_validator("rate_cards", mode="before")
     @classmethod

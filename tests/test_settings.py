@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,8 @@ def test_rate_cards_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("1: 1", "1 is not a setting"),
         ("log_level: loud", r"set\.yaml: log_level: .*'debug'.*not 'loud'"),
         ("receive: {bytes_in_flight_max: many}", r"set\.yaml: receive\.bytes_in_flight_max: .*int"),
+        ("data: 'a[1]'", r"set\.yaml: data: .*a path with '\['.* another folder"),
+        ("book: {date_min: 2020-01-01}", "book is not a setting"),
         ("receive: 4317", r"set\.yaml: receive: .*not 4317"),
         ("- a\n- b", "should hold settings"),
         ("a: [", "not valid YAML"),
@@ -113,3 +116,12 @@ def test_settings_survive_the_way_to_a_child_process(monkeypatch: pytest.MonkeyP
     settings = load_settings(flags={"data": Path("/x"), "rate_cards": [Path("a"), Path("b")]})
     monkeypatch.setenv("AGENTCOST_DATA", "/other")
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_booking_and_ledger_file_alike(tmp_path: Path) -> None:
+    """What is set for the ledger holds for booking too: they could not disagree."""
+    settings = load_settings(
+        _file(tmp_path, "ledger: {environments: [live], date_min: 2024-02-03}")
+    )
+    assert settings.book.environments == settings.ledger.environments == ("live",)
+    assert settings.book.date_min == settings.ledger.date_min == date(2024, 2, 3)

@@ -6,7 +6,7 @@ Invariants: nothing is written; SUM of any money or quantity over `ledger`, `ste
 the same for every filter on columns that they share; money stays DECIMAL(38,12).
 """
 
-from agentcost_collector.report.query import select
+from agentcost_collector.report.query import select, write_parquet
 from agentcost_collector.report.showback import SHOWBACK, Totals, totals
 from agentcost_collector.report.views import BUDGETS, RATES, open_views, write_views
 
@@ -18,5 +18,6 @@ __all__ = [
     "open_views",
     "select",
     "totals",
+    "write_parquet",
     "write_views",
 ]

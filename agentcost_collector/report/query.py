@@ -1,8 +1,9 @@
-"""Runs what a user asks: one SELECT, answered as Arrow."""
+"""Runs what a user asks: one SELECT, answered as Arrow or written to a file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -26,6 +27,13 @@ def select(connection: duckdb.DuckDBPyConnection, query: str) -> pa.RecordBatchR
     except duckdb.Error as error:
         raise ConfigError(_sentence(error)) from error
     return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader))
+
+
+def write_parquet(rows: pa.RecordBatchReader, path: Path) -> None:
+    """All rows as one Parquet file, types as they are. Needs memory for all of them."""
+    table = rows.read_all()
+    with duckdb.connect(":memory:") as connection:
+        connection.from_arrow(table).write_parquet(str(path), compression="zstd")
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
