@@ -35,7 +35,7 @@ ENVIRONMENTS = (
 DATE_MIN = date(2020, 1, 1)
 DAY_NS = 86_400 * 10**9
 
-_EPOCH = date(1970, 1, 1).toordinal()
+EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def closed_environment(names: pa.ChunkedArray, allowed: Sequence[str]) -> pa.ChunkedArray:
@@ -53,5 +53,5 @@ def closed_environment(names: pa.ChunkedArray, allowed: Sequence[str]) -> pa.Chu
 def closed_date(at_ns: np.ndarray, first: date, now_ns: int) -> pa.Date32Array:
     """UTC day of each instant, not before `first` and not after the day following `now_ns`."""
     last = now_ns // DAY_NS + 1
-    days = np.clip(at_ns // DAY_NS, first.toordinal() - _EPOCH, last)
+    days = np.clip(at_ns // DAY_NS, first.toordinal() - EPOCH_DAY, last)
     return pa.array(days.astype(np.int32)).cast(pa.date32())
