@@ -15,6 +15,7 @@ from agentcost_collector.assemble.config import Config
 from agentcost_collector.assemble.ordering import span_order
 from agentcost_collector.assemble.packing import PACKED, pack, shrink, unpack
 from agentcost_collector.assemble.repeats import unique_spans
+from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import codes
 
 _NS_PER_MS = 1_000_000
@@ -137,7 +138,7 @@ class OpenTraces:
             ("idle", self._idle()),
             ("age", self._aged()),
             ("limit", self._over_limit()),
-            ("end", list(self._open.values()) if everything else ()),
+            ("end", self._all() if everything else ()),
         ):
             for trace in traces:
                 trace.closed_by = closed_by
@@ -164,9 +165,9 @@ class OpenTraces:
 
     def _complete(self, traces: list[Trace]) -> list[Trace]:
         """Those of `traces` in which every parent is present."""
-        ids = gather(traces, ("span_id", "parent_span_id"))
-        if not len(ids.rows):
+        if not traces:
             return []
+        ids = gather(traces, ("span_id", "parent_span_id"))
         both = [ids.table.column(name).chunk(0) for name in ids.table.schema.names]
         coded = codes(pa.concat_arrays(both)).indices.fill_null(-1).to_numpy()
         span, parent = coded.reshape(2, -1)[:, ids.rows].astype(np.int64)
@@ -195,6 +196,10 @@ class OpenTraces:
         ):
             yield next(iter(self._open.values()))
 
+    def _all(self) -> Iterator[Trace]:
+        while self._open:
+            yield next(iter(self._open.values()))
+
     def _passed(self, since_ns: int, wait_ms: int) -> bool:
         return self._now_ns - since_ns >= wait_ms * _NS_PER_MS
 
@@ -217,6 +222,8 @@ class OpenTraces:
             self._small.append(chunk)
 
     def _take_out(self, closing: list[Trace]) -> Closed:
+        if not closing:
+            return Closed(SPANS.empty_table(), CLOSED.empty_table(), 0)
         closing.sort(key=lambda trace: trace.trace_id)
         gathered = gather(closing, PACKED.names)
         rows, repeated = span_order(gathered)

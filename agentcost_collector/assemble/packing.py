@@ -13,12 +13,13 @@ from agentcost_collector.model.schemas import ATTRIBUTES, SPANS
 from agentcost_collector.model.tables import conform
 
 _PARTS = ("key_bytes", "key_lengths", "value_bytes", "value_lengths")
-_CODED = [field.name for field in SPANS if pa.types.is_dictionary(field.type)]
+_CODED_BYTES = pa.dictionary(pa.int32(), pa.binary())
 
 PACKED = pa.schema(
     [
         *(field for field in SPANS if field.name != "attributes"),
-        *((name, pa.binary()) for name in _PARTS),
+        *((name, _CODED_BYTES) for name in _PARTS[:2]),
+        *((name, pa.binary()) for name in _PARTS[2:]),
     ]
 )
 """`key_bytes` is NULL where `attributes` is; a value's length is -1 where the value is NULL."""
@@ -34,7 +35,7 @@ def pack(spans: pa.Table) -> pa.Table:
     validity = None
     if attributes.null_count:
         validity = pa.py_buffer(np.packbits(attributes.is_valid(), bitorder="little"))
-    keys = _pack_texts(attributes.keys, ends, validity)
+    keys = [part.dictionary_encode() for part in _pack_texts(attributes.keys, ends, validity)]
     values = _pack_texts(attributes.items, ends, None)
     others = whole.drop_columns(["attributes"]).columns
     return pa.table([*others, *keys, *values], schema=PACKED)
@@ -46,7 +47,7 @@ def unpack(packed: pa.Table) -> pa.Table:
     if not whole.num_rows:
         return SPANS.empty_table()
     parts = [whole.column(name).chunk(0) for name in _PARTS]
-    keys, ends = _unpack_texts(parts[0], parts[1])
+    keys, ends = _unpack_texts(parts[0].dictionary_decode(), parts[1].dictionary_decode())
     values, _ = _unpack_texts(parts[2], parts[3])
     pairs = pa.StructArray.from_arrays([keys, values], fields=[*_pair_fields()])
     validity = parts[0].is_valid() if parts[0].null_count else None
@@ -74,23 +75,27 @@ def shrink_columns(columns: list[pa.ChunkedArray], schema: pa.Schema) -> list[pa
 
 
 def _shrink(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    given = _codes(column)
     distinct = column.dictionary.dictionary_encode()
-    codes = _codes(distinct)[_codes(column)] if len(distinct) else _codes(column)
-    codes = np.where(_codes(column) < 0, -1, codes)
-    used = codes >= 0
-    # Written backwards, so that what stays is the first row of each value.
-    first = np.full(len(distinct.dictionary), len(codes))
-    first[codes[used][::-1]] = np.flatnonzero(used)[::-1]
-    by_row = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
-    place = np.zeros(len(first), dtype=np.int32)
-    place[by_row] = np.arange(len(by_row), dtype=np.int32)
-    indices = pa.array(place[codes] if len(place) else codes, pa.int32(), mask=~used)
-    return pa.DictionaryArray.from_arrays(indices, distinct.dictionary.take(by_row))
+    values, count = distinct.dictionary, len(distinct.dictionary)
+    # Code `count` stands for NULL in all that follows.
+    same = np.append(_codes(distinct), count)
+    same[same < 0] = count
+    codes = same[given]
+    first = np.full(count + 1, len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # written last: the first row of each value
+    used = np.argsort(first[:count], kind="stable")[: np.count_nonzero(first[:count] < len(codes))]
+    place = np.zeros(count + 1, dtype=np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    mask = codes == count
+    indices = pa.array(place[codes], mask=mask if mask.any() else None)
+    return pa.DictionaryArray.from_arrays(indices, values.take(pa.array(used)))
 
 
 def _codes(column: pa.DictionaryArray) -> np.ndarray:
     """Codes of a dictionary array, -1 for NULL."""
-    return column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes: np.ndarray = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes
 
 
 def _pair_fields() -> tuple[pa.Field, pa.Field]:

@@ -37,30 +37,32 @@ def _first_of_id(spans: pa.Table) -> np.ndarray:
     first = codes(pa.array(keys))
     by_code = np.zeros(len(first.dictionary), dtype=np.int64)
     at = first.indices.to_numpy()
-    by_code[at[::-1]] = np.arange(len(at))[::-1]
-    return by_code[at]
+    by_code[at[::-1]] = np.arange(len(at))[::-1]  # written last: the first row of each code
+    rows: np.ndarray = by_code[at]
+    return rows
 
 
 def _same_content(left: pa.Table, right: pa.Table) -> np.ndarray:
     """Row by row: are all columns but `received_at_ns` equal?"""
     left, right = pack(left), pack(right)
-    same = np.ones(left.num_rows, dtype=bool)
+    same = _equal_links(left.column("links"), right.column("links"))
     for name in left.schema.names:
         if name not in ("received_at_ns", "links"):
             same &= _equal(left.column(name), right.column(name))
-    return same & _equal_links(left.column("links"), right.column("links"))
+    return same
 
 
 def _equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_dictionary(left.type):
         left, right = left.cast(left.type.value_type), right.cast(left.type.value_type)
     both_null = pc.and_(left.is_null(), right.is_null())
-    return np.asarray(pc.if_else(both_null, True, pc.equal(left, right).fill_null(False)))
+    same: np.ndarray = np.asarray(pc.or_(both_null, pc.equal(left, right).fill_null(False)))
+    return same
 
 
 def _equal_links(left: pa.ChunkedArray, right: pa.ChunkedArray) -> np.ndarray:
     sizes = pc.list_value_length(left).fill_null(-1)
-    same = np.array(pc.equal(sizes, pc.list_value_length(right).fill_null(-1)))
+    same: np.ndarray = np.array(pc.equal(sizes, pc.list_value_length(right).fill_null(-1)))
     # Arrow does not compare lists; few spans have links, so a Python row for each is cheap.
     linked = np.flatnonzero(same & (np.asarray(sizes) > 0))
     pairs = zip(left.take(linked).to_pylist(), right.take(linked).to_pylist(), strict=True)
