@@ -32,7 +32,7 @@ from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.journal.config import Config as JournalConfig
 from agentcost_collector.ledger.config import Config as LedgerConfig
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.price.config import Config as PriceConfig
+from agentcost_collector.price import bundled_rate_cards
 from agentcost_collector.receive.config import Config as ReceiveConfig
 
 PREFIX = "AGENTCOST_"
@@ -57,6 +57,17 @@ class Settings(BaseSettings):
     rate_cards: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders of rate cards that add to the bundled ones or replace them; in the environment
     variable separated as in PATH."""
+    keep: Annotated[tuple[str, ...], NoDecode] = ()
+    """Prefixes of span attributes that are kept beside those that matter to cost; in the
+    environment variable separated by commas."""
+    read_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1)
+    """Bytes of spans, as stored or recorded, that are taken up at once."""
+    settle_spans_max: int = Field(default=200_000, ge=1)
+    """Spans that one commit of the ledger holds; a larger trace is a commit of its own."""
+    poll_ms: int = Field(default=200, ge=1)
+    """Pause after which the pipeline looks for new spans when there were none. Milliseconds."""
+    stop_grace_s: float = Field(default=10, ge=0, le=25)
+    """How long a stopping receiver waits for requests that it is taking in. Seconds."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
@@ -65,8 +76,7 @@ class Settings(BaseSettings):
     journal: JournalConfig = JournalConfig()
     assemble: AssembleConfig = AssembleConfig()
     attribute: AttributeConfig = AttributeConfig()
-    price: PriceConfig = PriceConfig()
-    ledger: LedgerConfig = Field(default_factory=LedgerConfig)
+    ledger: LedgerConfig = LedgerConfig()
 
     @property
     def journal_path(self) -> Path:
@@ -77,6 +87,15 @@ class Settings(BaseSettings):
     def ledger_path(self) -> Path:
         """Folder of the ledger's tables."""
         return self.data / "ledger"
+
+    @property
+    def progress_path(self) -> Path:
+        """Where the pipeline notes how far it is, for `agentcost status`."""
+        return self.data / "progress.json"
+
+    def rate_card_directories(self) -> list[Path]:
+        """Folders of rate cards: the bundled ones, then the user's, which may replace them."""
+        return [bundled_rate_cards(), *self.rate_cards]
 
     @property
     def book(self) -> BookConfig:
@@ -96,8 +115,13 @@ class Settings(BaseSettings):
 
     @field_validator("rate_cards", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        return value.split(os.pathsep) if isinstance(value, str) else value
+    def _paths(cls, value: Any) -> Any:
+        return _split(value, os.pathsep)
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _prefixes(cls, value: Any) -> Any:
+        return _split(value, ",")
 
     @classmethod
     def settings_customise_sources(
@@ -209,6 +233,10 @@ def _explain(invalid: ValidationError, sources: list[tuple[str, Tree]]) -> str:
     given = f", not {error['input']!r}" if not isinstance(error["input"], Mapping) else ""
     reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return f"{source}: {'.'.join(path) or 'settings'}: {reason}{given}"
+
+
+def _split(value: Any, separator: str) -> Any:
+    return [v for v in value.split(separator) if v] if isinstance(value, str) else value
 
 
 def _has(tree: Any, path: list[str]) -> bool:

@@ -55,10 +55,14 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load_settings(_file(tmp_path, "")).data == Path("data")
 
 
-def test_rate_cards_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several folders are written in one variable as in PATH."""
+def test_lists_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several folders are written in one variable as in PATH, several prefixes with commas."""
     monkeypatch.setenv("AGENTCOST_RATE_CARDS", "one:two/three")
-    assert load_settings().rate_cards == (Path("one"), Path("two/three"))
+    monkeypatch.setenv("AGENTCOST_KEEP", "app.,shop.")
+    settings = load_settings()
+    assert settings.rate_cards == (Path("one"), Path("two/three"))
+    assert settings.rate_card_directories()[1:] == list(settings.rate_cards)
+    assert settings.keep == ("app.", "shop.")
 
 
 @pytest.mark.parametrize(

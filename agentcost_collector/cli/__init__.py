@@ -34,7 +34,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             if not __debug__:
-                raise ConfigError("python -O leaves out checks that protect the ledger; run without")
+                raise ConfigError(
+                    "python -O leaves out checks that protect the ledger; run without"
+                )
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader (head, a pager) has seen enough

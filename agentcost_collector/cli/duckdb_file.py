@@ -17,13 +17,13 @@ def duckdb_file(
     ],
     data: DataOption = None,
 ) -> None:
-    """Write a DuckDB file with the views over the newest commit, for notebooks and BI tools.
+    """Write a DuckDB file with the views, for notebooks and BI tools.
 
-    It holds the paths of the ledger's files, not the rows; write it again to see later commits.
+    It holds the paths of the ledger's files as of now, not the rows; write it again to see more.
     """
-    from agentcost_collector.pipeline import rates
+    from agentcost_collector.cli.rates import rates_table
     from agentcost_collector.report import write_views
 
     settings = reading(settings_from(data=data))
-    write_views(settings.data, output, rates(settings))
+    write_views(settings.data, output, rates_table(settings.rate_card_directories()))
     typer.echo(f"{output}: views over {settings.data.absolute()}")

@@ -11,7 +11,12 @@ from agentcost_collector.cli.options import DataOption, RateCardsOption, reading
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     import duckdb
+    import pyarrow as pa
+
+    from agentcost_collector.ledger import LedgerReader
 
 _PREFIX_MIN = 6
 _LOOKUPS = (
@@ -44,8 +49,11 @@ def explain(
     ] = Format.TREE,
     rate_cards: RateCardsOption = None,
 ) -> None:
-    """What each step cost, at which rate, who pays and how that was found; and what was not
-    counted, and why. Recomputed from the evidence."""
+    """Show a trace, run or session: what each step cost, and who pays.
+
+    With the rate line of each cost and where each tag was found; with the spans that were not
+    counted, and why. Worked out again from the evidence, and compared with what is booked.
+    """
     from agentcost_collector import pipeline
     from agentcost_collector.cli import explanation
     from agentcost_collector.ledger import LedgerReader
@@ -54,10 +62,10 @@ def explain(
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
     connection = open_views(settings.data)
     found_by, trace_ids = _find(connection, asked)
-    spans = LedgerReader(settings.ledger_path).spans_of(trace_ids)
-    kernel = pipeline.explain(spans, settings)
+    spans = _evidence(LedgerReader(settings.ledger_path), trace_ids)
+    charges, verdicts = pipeline.explain(spans, pipeline.Rulebook.of(settings))
     explained = explanation.explain_traces(
-        trace_ids, spans, kernel.charges, kernel.verdicts, _booked(connection, trace_ids)
+        trace_ids, spans, charges, verdicts, _booked(connection, trace_ids)
     )
     if format is Format.JSON:
         typer.echo(explanation.as_json(asked, found_by, explained))
@@ -79,8 +87,19 @@ def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[
     return "trace_id_prefix", [rows[0][0]]
 
 
-def _booked(connection: duckdb.DuckDBPyConnection, trace_ids: list[str]) -> object:
+def _evidence(ledger: LedgerReader, trace_ids: list[str]) -> pa.Table:
+    """Spans of these traces and of those that they link to, which may say who pays."""
+    import pyarrow as pa
+
+    spans = ledger.spans_of(trace_ids)
+    links = {link["trace_id"] for links in spans["links"].to_pylist() for link in links or ()}
+    linked = ledger.spans_of(sorted(links - set(trace_ids) - {None}))
+    return pa.concat_tables([spans, linked])
+
+
+def _booked(connection: duckdb.DuckDBPyConnection, trace_ids: list[str]) -> Decimal | None:
     query = "SELECT sum(cost_usd) FROM steps WHERE trace_id IN (SELECT unnest(?))"
     row = connection.execute(query, [trace_ids]).fetchone()
     assert row is not None
-    return row[0]
+    total: Decimal | None = row[0]
+    return total

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 _DEPTH_SHOWN_MAX = 40  # deeper spans are indented no further
 _INPUTS = [n for n in TOKENS if n.startswith(("input", "cache"))]
-_OWNERS = (("owner_feature", "feature"), ("owner_team", "team"), ("owner_service", "service"))
+_OWNERS = (("owner_feature", "feature"), ("owner_team", "team"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def explain_traces(
     verdicts: pa.Table,
     booked_usd: Decimal | None,
 ) -> Explained:
-    """Puts spans, verdicts and charges of `trace_ids` together. Every verdict comes out once,
-    also where spans are their own ancestors."""
+    """Puts spans, verdicts and charges of `trace_ids` together; other traces are left out. Every
+    verdict comes out once, also where spans are their own ancestors."""
     starts = {
         (t, s): start
         for t, s, start in zip(
@@ -82,10 +82,13 @@ def explain_traces(
         by_span[charge["trace_id"], charge["span_id"]].append(charge)
     by_trace: dict[str, list[Row]] = {trace_id: [] for trace_id in trace_ids}
     for verdict in verdicts.to_pylist():
-        by_trace[verdict["trace_id"]].append(verdict)
+        if verdict["trace_id"] in by_trace:
+            by_trace[verdict["trace_id"]].append(verdict)
     traces: dict[str, list[Node]] = {}
     for trace_id, rows in by_trace.items():
-        rows.sort(key=lambda row: (starts.get((row["trace_id"], row["span_id"]), 0), row["span_id"]))
+        rows.sort(
+            key=lambda row: (starts.get((row["trace_id"], row["span_id"]), 0), row["span_id"])
+        )
         traces[trace_id] = [
             Node(
                 depth,
@@ -125,8 +128,15 @@ def print_tree(explained: Explained) -> None:
         steps = sum(len(node.charges) for node in nodes)
         cost = _dollars(_sum_usd([c for node in nodes for c in node.charges]))
         console.print(Text(f"trace {trace_id}: {len(nodes)} spans, {steps} steps, {cost}", "bold"))
+        services: list[str | None] = []  # of the span above at each depth
         for node in nodes:
-            for line in _lines(node):
+            del services[node.depth :]
+            service = node.verdict["service"]
+            title = printable(node.verdict["name"] or "(no name)")
+            if service and service != (services[-1] if services else None):
+                title += f" [{printable(service)}]"
+            services.append(service)
+            for line in _lines(node, title):
                 console.print(line)
     console.print(Text(_total_line(explained), "bold"))
 
@@ -161,10 +171,10 @@ def _span_facts(node: Node) -> Row:
     return {"depth": node.depth, "start_ns": node.start_ns, **facts, "charges": node.charges}
 
 
-def _lines(node: Node) -> Iterator[Text]:
+def _lines(node: Node, name: str) -> Iterator[Text]:
     indent = "  " * (1 + min(node.depth, _DEPTH_SHOWN_MAX))
     verdict = node.verdict
-    title = Text(indent + printable(verdict["name"] or "(no name)"))
+    title = Text(indent + name)
     if verdict["inferred_parent"]:
         title.append("  placed here by time", "dim")
     if not node.charges:
@@ -248,7 +258,9 @@ def _total_line(explained: Explained) -> str:
     if explained.unpriced:
         line += f", {explained.unpriced} of them not fully priced"
     if (explained.booked_usd or 0) != (explained.cost_usd or 0):
-        line += f"; the ledger holds {_dollars(explained.booked_usd)}: booked by other rules or rates"
+        line += (
+            f"; the ledger holds {_dollars(explained.booked_usd)}: booked by other rules or rates"
+        )
     return line
 
 

@@ -16,7 +16,7 @@ from agentcost_collector.cli.options import (
     RateCardsOption,
     settings_from,
 )
-from agentcost_collector.cli.text import aligned
+from agentcost_collector.cli.text import aligned, printable
 
 PathsArgument = Annotated[
     list[str],
@@ -34,7 +34,11 @@ def replay(
     config: ConfigOption = None,
     rate_cards: RateCardsOption = None,
 ) -> None:
-    """Settle recorded traces into the ledger. Replaying the same again changes nothing."""
+    """Settle recorded traces into a ledger, without a network.
+
+    Replaying the same traces again changes nothing. Exit code 1 where a request or the rest of a
+    file could not be read; everything else is settled.
+    """
     from agentcost_collector import pipeline
     from agentcost_collector.recordings import find_recordings
     from agentcost_collector.telemetry import configure_logging
@@ -44,8 +48,13 @@ def replay(
     files = find_recordings(paths)
     with _progress() as progress:
         tally = pipeline.replay(files, settings, progress)
-    facts = [(f.name.replace("_", " "), getattr(tally, f.name)) for f in fields(tally)]
+    counts = [(f.name, getattr(tally, f.name)) for f in fields(tally) if f.name != "malformed"]
+    facts = [("files", len(files)), *counts, ("malformed", len(tally.malformed))]
     typer.echo(aligned(facts))
+    for reason in tally.malformed:
+        typer.echo(printable(f"agentcost: {reason}"), err=True)
+    if tally.malformed:
+        raise typer.Exit(1)
 
 
 @contextlib.contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentcost_collector.cli.replay import PathsArgument
 from agentcost_collector.cli.text import aligned, printable
-from agentcost_collector.model.errors import PermanentError, TransientError
+from agentcost_collector.model.errors import PermanentError
+
+if TYPE_CHECKING:
+    from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter
 
 
 @dataclass
@@ -33,9 +36,9 @@ def send(
     ] = None,
     http: Annotated[bool, typer.Option("--http", help="OTLP/HTTP instead of OTLP/gRPC.")] = False,
 ) -> None:
-    """Export recorded traces to a running collector, each request as it was recorded.
+    """Export recorded traces to a running collector.
 
-    Exit code 1 where a request or a span was refused.
+    Each request goes out as it was recorded. Exit code 1 where a request or a span was refused.
     """
     from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter
     from agentcost_collector.decode import json_to_protobuf

@@ -40,7 +40,7 @@ def serve(
     http: HttpOption = None,
     rate_cards: RateCardsOption = None,
 ) -> None:
-    """Run the collector: take traces over OTLP and keep the ledger.
+    """Run the collector: take in traces over OTLP, keep the ledger.
 
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """

@@ -53,13 +53,17 @@ def sql(
         ),
     ] = None,
 ) -> None:
-    """Ask the ledger: one SELECT over ledger, steps, runs, sessions, spans, rates, budgets."""
+    """Ask the ledger with one SELECT.
+
+    Views: ledger, steps, runs, sessions, spans, rates, budgets.
+    """
     from agentcost_collector.report import open_views, select
 
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet writes binary: name a file with --output")
     settings = reading(settings_from(data=data))
-    connection = open_views(settings.data, _rates(settings) if "rates" in query.lower() else None)
+    rates = _rates(settings) if "rates" in query.lower() else None
+    connection = open_views(settings.data, rates)
     rows = select(connection, query)
     if output is None:
         _write(rows, format, sys.stdout)
@@ -68,9 +72,9 @@ def sql(
 
 
 def _rates(settings: Settings) -> pa.Table:
-    from agentcost_collector.pipeline import rates
+    from agentcost_collector.cli.rates import rates_table
 
-    return rates(settings)
+    return rates_table(settings.rate_card_directories())
 
 
 def _write(rows: pa.RecordBatchReader, format: Format, out: TextIO) -> None:  # noqa: A002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -11,9 +12,9 @@ import typer
 
 from agentcost_collector.cli.options import DataOption, reading, settings_from
 from agentcost_collector.cli.text import aligned, amount
+from agentcost_collector.model.errors import CorruptionError
 
 if TYPE_CHECKING:
-    from agentcost_collector.ledger import LedgerReader
     from agentcost_collector.report import Totals
     from agentcost_collector.settings import Settings
 
@@ -21,46 +22,58 @@ Fact = tuple[str, object]
 
 
 def status(data: DataOption = None) -> None:
-    """Journal, open traces, ledger, and how much is unpriced or unattributed."""
+    """Show what has arrived, what is settled, and what is not known.
+
+    Journal and ledger positions, open traces, unpriced and unattributed shares.
+    """
     from agentcost_collector.ledger import LedgerReader
     from agentcost_collector.report import open_views, totals
 
     settings = reading(settings_from(data=data))
-    reader = LedgerReader(settings.ledger_path)
+    snapshot = LedgerReader(settings.ledger_path).snapshot()
     facts = [
         *_journal(settings),
-        *_ledger(reader),
+        ("ledger version", snapshot.version),
+        ("ledger entries", snapshot.ledger_rows),
+        ("evidence spans", snapshot.span_rows),
         *_known(totals(open_views(settings.data))),
     ]
     typer.echo(aligned(facts))
 
 
 def _journal(settings: Settings) -> Iterator[Fact]:
+    """What the receiver acknowledged, and how far the pipeline is with it."""
     from agentcost_collector.journal import JournalReader
 
     if not settings.journal_path.is_dir():
-        yield "journal", "none"
         return
     journal = JournalReader.open(settings.journal_path, settings.journal)
     try:
-        counts = journal.totals()
-        yield "journal position", journal.head()
-        yield "first position kept", journal.first()
-        yield "spans acknowledged", counts.spans_acknowledged
-        yield "spans quarantined", counts.spans_quarantined
+        counts, head, first = journal.totals(), journal.head(), journal.first()
     finally:
         journal.close()
+    progress = _progress(settings)
+    read, opened = progress.get("spans_read", 0), progress.get("spans_open", 0)
+    yield "journal position", head
+    yield "read to position", progress.get("position", 0)
+    yield "kept from position", first
+    yield "spans acknowledged", counts.spans_acknowledged
+    yield "spans waiting", counts.spans_acknowledged - read
+    yield "spans open", opened
+    yield "spans settled", read - opened
+    yield "spans quarantined", counts.spans_quarantined
+    yield "traces open", progress.get("traces_open", 0)
 
 
-def _ledger(reader: LedgerReader) -> Iterator[Fact]:
-    state = reader.state()
-    snapshot = reader.snapshot()
-    for name in ("position", "spans_settled", "spans_repeated", "spans_open", "traces_open"):
-        label = "settled position" if name == "position" else name.replace("_", " ")
-        yield label, state.get(name, 0)
-    yield "ledger version", snapshot.version
-    yield "ledger entries", snapshot.ledger_rows
-    yield "evidence spans", snapshot.span_rows
+def _progress(settings: Settings) -> dict[str, int]:
+    """As the pipeline last noted it; nothing before its first note."""
+    try:
+        noted: dict[str, int] = json.loads(settings.progress_path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as damaged:
+        raise CorruptionError(f"{settings.progress_path}: is damaged; remove it") from damaged
+    return noted
 
 
 def _known(totals: Totals) -> Iterator[Fact]:

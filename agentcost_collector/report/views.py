@@ -14,12 +14,13 @@ from agentcost_collector.report import sql
 
 RATES = pa.schema(
     [
-        ("rate_id", pa.string()),  # as in the ledger
+        ("sku", pa.string()),  # rate_id in the ledger is this, "@" and the date of the price
         ("provider", pa.string()),
-        ("model", pa.string()),  # what the rate matches
+        ("model", pa.string()),  # names and patterns that it matches; NULL where none counts
         ("unit", pa.string()),  # leaf kind that is priced
-        ("context", pa.string()),  # tier, region or band it holds for; NULL for all
-        ("amount_usd", USD),  # for `per` units
+        ("context", pa.string()),  # JSON: tier or other facts that must hold; NULL for always
+        ("band", pa.string()),  # size of the request for which it holds; NULL for any
+        ("amount_usd", pa.decimal128(38, 18)),  # for `per` units
         ("per", pa.int64()),
         ("valid_from", pa.timestamp("us", tz="UTC")),
         ("valid_to", pa.timestamp("us", tz="UTC")),  # exclusive; NULL for still valid
