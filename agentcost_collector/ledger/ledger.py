@@ -86,6 +86,12 @@ class Ledger:
         self._lookup.close()
         os.close(self._lock)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def booked(
         self, trace_ids: pa.Array, oldest_start_ns: Times, newest_end_ns: Times | None = None
     ) -> Booked:

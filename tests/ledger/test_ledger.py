@@ -141,7 +141,7 @@ def test_duckdb_and_deltalake_read_what_was_committed(tmp_path):
     assert {f.name: f.type for f in delta.schema} == {f.name: f.type for f in ENTRIES}
     assert sorted(delta["step_id"].to_pylist()) == ["0/0", "1/1", "2/2", "3/3", "4/4", "9/0"]
     evidence = DeltaTable(place / "spans").to_pyarrow_table()
-    assert [dict(a) for a in evidence["attributes"].to_pylist()][0]["gen_ai.request.model"] == "m"
+    assert next(dict(a) for a in evidence["attributes"].to_pylist())["gen_ai.request.model"] == "m"
     counted = con.execute(
         "SELECT count(*) FROM read_parquet(?) WHERE attributes['number'] = '0'",
         [snapshot.span_files],
@@ -243,7 +243,7 @@ def test_everything_is_synced_before_a_commit_returns(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", recorded)
     ledger.commit(*two_traces(), {}, NOW)
     for table in ("spans", "ledger"):
-        (data,) = [p for p in (tmp_path / table).glob("*/*/*.parquet")]
+        (data,) = list((tmp_path / table).glob("*/*/*.parquet"))
         day = f"{table}/environment=prod/date=2026-05-28"
         entry_file = f"{table}/_delta_log/00000000000000000001.json"
         expected = [f"{day}/.{data.name}.tmp", day, entry_file, f"{table}/_delta_log"]
