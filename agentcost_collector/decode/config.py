@@ -10,7 +10,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value_chars_max: int = Field(default=256, ge=1)
+    value_chars_max: int = Field(default=1024, ge=1)
     """Characters kept of one attribute value, span or resource; the rest is cut off."""
 
     name_chars_max: int = Field(default=256, ge=1)

@@ -4,8 +4,9 @@ import importlib
 import re
 import tomllib
 
-from agentcost_collector.normalise import dialects
 from agentcost_collector.price import load_rate_book
+
+from agentcost_collector.normalise import dialects
 from tests.support.recordings import ROOT
 
 FOLDER = ROOT / "agentcost_collector" / "normalise" / "dialects"
