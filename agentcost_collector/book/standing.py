@@ -17,7 +17,7 @@ charge is one row with net 1."""
 
 
 def standing_charges(entries: pa.Table) -> pa.Table:
-    """STANDING rows of ENTRIES, those with net 0 left out. Cost: about 10 us an entry where there are reversals."""
+    """STANDING rows of ENTRIES, those with net 0 left out. Reversals cost 10 us an entry."""
     originals = entries.filter(pc.greater(entries["sign"], 0))
     reversals = negated(entries.filter(pc.less(entries["sign"], 0)))
     keys = [*CONTENT, "date"]
