@@ -22,22 +22,22 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     date_min: date = DATE_MIN
     """First day of the ledger: rows dated earlier are filed under this day."""
 
-    reopen_window_h: int = Field(24, ge=1)
+    reopen_window_h: int = Field(default=24, ge=1)
     """Hours during which a late span finds its trace through the index; older ones are scanned."""
 
-    index_traces_max: int = Field(20_000_000, ge=1)
+    index_traces_max: int = Field(default=20_000_000, ge=1)
     """Traces that the index holds at most, 12 bytes of memory each; the window shrinks to fit."""
 
-    scan_days: int = Field(2, ge=0)
+    scan_days: int = Field(default=2, ge=0)
     """Days before and after a late span in which the scan looks for the rest of its trace."""
 
-    checkpoint_every: int = Field(25, ge=1)
+    checkpoint_every: int = Field(default=25, ge=1)
     """Versions between two checkpoints of each Delta log; each one in between slows commits."""
 
-    row_group_rows: int = Field(16_384, ge=1_000)
+    row_group_rows: int = Field(default=16_384, ge=1_000)
     """Rows in a Parquet row group at most: what is read at least to find one trace."""
 
-    zstd_level: int = Field(3, ge=1, le=19)
+    zstd_level: int = Field(default=3, ge=1, le=19)
     """Compression of data files."""
 
     @model_validator(mode="after")
