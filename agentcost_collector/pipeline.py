@@ -116,8 +116,8 @@ class Settler:
     def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
 
-        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries written); both are 0
-        for a re-sent or replayed trace.
+        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries
+        written); both are 0 for a re-sent or replayed trace.
         """
         spread = closed.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
         trace_ids = spread.column("trace_id").combine_chunks()
