@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -142,6 +143,8 @@ class Settler:
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
     """Cuts SPANS that are grouped by trace into pieces of whole traces, about `rows_max` rows."""
+    if not spans.num_rows:
+        return
     runs = pc.run_end_encode(spans.column("trace_id").combine_chunks()).run_ends.to_pylist()
     start = 0
     for end, following in zip(runs, [*runs[1:], None], strict=True):
@@ -190,7 +193,7 @@ def run_pipeline(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
     with (
-        JournalReader.open(settings.journal_path, settings.journal) as journal,
+        closing(JournalReader.open(settings.journal_path, settings.journal)) as journal,
         Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger,
     ):
         follower = Follower(journal, ledger, rulebook, settings)
@@ -329,5 +332,5 @@ def _count(total: Tally, path: Path, decoded: Decoded) -> Tally:
 def _quarantine(rejects: pa.Table, settings: Settings) -> None:
     """Keeps what was set aside where the service keeps it too."""
     if rejects.num_rows:
-        with Journal.open(settings.journal_path, settings.journal) as journal:
+        with closing(Journal.open(settings.journal_path, settings.journal)) as journal:
             journal.append(SPANS.empty_table(), rejects)
