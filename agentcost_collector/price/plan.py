@@ -128,7 +128,7 @@ def _without_prices(identity: Identity) -> RateSet | None:
 
 
 def _timeline(identity: Identity, charged_as: str, book: RateBook) -> Timeline:
-    if identity.model is None:
+    if identity.model is None or (identity.usage is Usage.NONE and charged_as not in _BY_MODEL):
         return ()
     return book.find(identity.provider, charged_as, identity.model, identity.region)
 

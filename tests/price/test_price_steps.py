@@ -43,12 +43,18 @@ def book(tmp_path: Path) -> RateBook:
         line("compute.gpu_second", '"3.95"', 3600),
         match="provider: [acme-gpu], operation: [compute]",
     )
+    box = sku(
+        "box",
+        line("container.second", '"1"'),
+        match="provider: [acme], operation: [execute_tool], model: {equals: [box]}",
+    )
     rerank = sku(
         "rr",
         line("rerank.search_unit", '"2"', 1000),
         match="provider: [acme], operation: [rerank], model: {equals: [rr]}",
     )
-    return load_rate_book([card_file(tmp_path, priced + free + late + ended + crm + gpu + rerank)])
+    skus = priced + free + late + ended + crm + gpu + box + rerank
+    return load_rate_book([card_file(tmp_path, skus)])
 
 
 def price(book: RateBook, **row: Any) -> dict[str, Any]:
@@ -98,6 +104,7 @@ CASES = [
     ("after history", CALL | {"model": "ended"}, "unpriced", "after_history", None),
     ("own tool", {"kind": "tool", "tool": "grep"}, "unmetered", "no_rate", None),
     ("tool with a fee", {"kind": "tool", "tool": "crm_lookup"}, "priced", None, "0.25"),
+    ("tool that names a model", {"kind": "tool", "model": "box"}, "unmetered", "no_rate", None),
     ("agent", {"kind": "agent"}, "unmetered", "no_rate", None),
     ("own retrieval", {"kind": "retrieval"}, "unmetered", "no_rate", None),
     ("own reranker", {"kind": "rerank", "model": "mine"}, "unmetered", "no_rate", None),
