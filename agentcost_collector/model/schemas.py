@@ -1,6 +1,7 @@
 """Arrow schemas of the tables that the stages hand to each other and that the ledger keeps.
 
     SPANS    row = one span as received: structure and allow-listed attributes, no content
+    FACTS    row = one span in one vocabulary: what normalise understood of it
     STEPS    row = one billable step: who, what, how much
     CHARGES  row = a step with its price: what should be booked
     ENTRIES  row = a booked charge or its reversal; what the `ledger` table keeps
@@ -132,6 +133,60 @@ _HOW_MUCH = [
 ]
 
 STEPS = pa.schema([*_IDENTITY, *_PAYER, *_DOER, *_WHAT, *_HOW_MUCH])
+
+_FLAG = pa.bool_()
+
+FACTS = pa.schema(
+    [
+        ("kind", pa.int8()),  # index into model.kinds.KINDS
+        ("dialect", _CODED),
+        ("process", pa.int32()),  # equal for spans of one process (same resource)
+        ("service", _CODED),
+        *(
+            (name, _CODED)
+            for name in (
+                "provider",
+                "model",
+                "bare_model",  # family name, to compare twins
+                "requested_model",
+                "response_id",
+                "tool",
+                "tool_call_id",
+                "operation",
+                "target",
+                "service_tier",
+                "region",
+                "session_id",
+                "user_id",
+                "agent",
+                "agent_version",
+                "workflow",
+            )
+        ),
+        # each tag as set on the span, copied from baggage, or set on the resource
+        *((f"{tag}{at}", _CODED) for tag in TAGS for at in ("", "_baggage", "_resource")),
+        ("input_total", _COUNT),  # all input tokens, cached or not; NULL where not reported
+        ("output_total", _COUNT),  # all output tokens, reasoning included
+        *((name, _COUNT) for name in TOKENS),
+        ("usage_rule", _CODED),
+        ("usage_note", pa.int32()),  # bits of model.notes.Note
+        ("units", QUANTITY),
+        ("unit", _CODED),
+        ("gpu_seconds", QUANTITY),
+        ("cpu_seconds", QUANTITY),
+        ("gib_seconds", QUANTITY),
+        ("request_bytes", _COUNT),
+        ("response_bytes", _COUNT),
+        ("http_status", _COUNT),
+        ("reported_cost_usd", USD),
+        ("sums_this_call", _FLAG),  # as a carrier, reports exactly its own call
+        ("writes_on_caller", _FLAG),  # usage was written here by a library that was called
+        ("last_call_only", _FLAG),  # with a tool beneath, reports the last of several calls
+        ("call_needs_usage", _FLAG),  # without usage, no evidence of a call
+        ("loses_cache_write", _FLAG),
+    ]
+)
+"""One row per span, in the order of the SPANS they were read from: what normalise understood."""
 
 MONEY = (
     "cost_usd",

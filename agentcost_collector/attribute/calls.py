@@ -1,0 +1,290 @@
+"""Which span owns each model call: every call counted once, every duplicate named.
+
+The rules in their order (DESIGN: "Rules of the walk"): nested twins, carriers, sibling twins, same
+response id, calls without usage. They speak of kinds, scopes, tree, time and numbers only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agentcost_collector.attribute.ownership import (
+    Ownership,
+    Rules,
+    Spans,
+    contained,
+    drop,
+    reason_code,
+    same_id,
+    same_numbers,
+)
+from agentcost_collector.attribute.siblings import (
+    buckets,
+    match_bucket,
+    may_be_twins,
+    pair_in_step,
+    silent_pair,
+)
+from agentcost_collector.attribute.tree import NONE, Tree, below, is_ancestor, nearest
+from agentcost_collector.model.kinds import KINDS, Kind
+from agentcost_collector.model.reasons import UsageReason
+
+CALL_KINDS = tuple(KINDS.index(k) for k in (Kind.LLM, Kind.EMBEDDING, Kind.RERANK))
+BLOCKER_KINDS = tuple(KINDS.index(k) for k in (Kind.TOOL, Kind.AGENT, Kind.RETRIEVAL))
+
+
+_TWIN_REASONS = tuple(
+    reason_code(r)
+    for r in (UsageReason.NESTED_TWIN, UsageReason.SIBLING_TWIN, UsageReason.SAME_RESPONSE)
+)
+
+
+def own_calls(s: Spans, rules: Rules) -> Ownership:
+    """Applies the rules to a batch. Vectorised; Python only per candidate group of twins."""
+    n = len(s.kind)
+    live = s.tree.repeated_of < 0
+    numbers = live & ((s.input >= 0) | (s.output >= 0))
+    modelled = np.isin(s.kind, CALL_KINDS)
+    o = Ownership(np.full(n, NONE, np.int64), np.full(n, NONE, np.int64), modelled & numbers, {})
+    o.survivor[o.call] = np.flatnonzero(o.call)
+    _nested_twins(s, o)
+    _carriers(s, o, numbers & ~modelled, rules)
+    _sibling_twins(s, o, rules)
+    _same_response(s, o)
+    _silent_calls(s, o, live & modelled & ~numbers, rules)
+    _settle(s, o)
+    _residuals(s, o, numbers & ~modelled & ~o.call & s.sums_this_call)
+    return o
+
+
+def _nested_twins(s: Spans, o: Ownership) -> None:
+    """A model span around model spans, nothing but structure between, is not a call of its own.
+
+    Equal to one of them: its twin. Else it sums or wraps them, unless its usage was written there
+    by a library that it called, or it is another, smaller model call.
+    """
+    blocker = np.isin(s.kind, BLOCKER_KINDS)
+    for kind in CALL_KINDS:
+        same = o.call & (s.kind == kind)
+        inner = np.flatnonzero(same)
+        if len(inner) < 2:
+            continue
+        outer = nearest(s.tree.parent, same | blocker)[inner]
+        pair = (outer >= 0) & same[np.maximum(outer, 0)]
+        inner, outer = inner[pair], outer[pair]
+        equal = same_numbers(s, outer, inner) | same_id(s, outer, inner)
+        order = np.lexsort((s.start[inner], equal))  # the last equal one wins
+        twin = np.full(len(s.kind), NONE, np.int64)
+        twin[outer[order][equal[order]]] = inner[order][equal[order]]
+        rest = np.unique(outer[twin[outer] < 0])
+        twins = np.flatnonzero(twin >= 0)
+        drop(o, twins, twin[twins], UsageReason.NESTED_TWIN)
+        wrapper = rest[~_own_call_around(s, rest, inner, outer)]
+        deepest = np.full(len(s.kind), NONE, np.int64)
+        deepest[outer] = inner
+        drop(o, wrapper, deepest[wrapper], UsageReason.CALLS_BENEATH)
+
+
+def _own_call_around(
+    s: Spans, rows: np.ndarray, inner: np.ndarray, outer: np.ndarray
+) -> np.ndarray:
+    """Which of `rows` are calls of their own though other calls lie beneath them."""
+    total_in = np.zeros(len(s.kind), np.int64)
+    total_out = np.zeros(len(s.kind), np.int64)
+    other_model = np.ones(len(s.kind), bool)
+    np.add.at(total_in, outer, np.maximum(s.input[inner], 0))
+    np.add.at(total_out, outer, np.maximum(s.output[inner], 0))
+    differs = (s.model[inner] >= 0) & (s.model[outer] >= 0) & (s.model[inner] != s.model[outer])
+    np.logical_and.at(other_model, outer, differs)
+    sums = (s.input[rows] >= total_in[rows]) & (s.output[rows] >= total_out[rows])
+    return s.writes_on_caller[rows] | (other_model[rows] & ~sums)
+
+
+def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> None:
+    """Agents, workflows and the like that report usage: calls only if nothing beneath is one."""
+    rows = np.flatnonzero(carriers)
+    if not len(rows):
+        return
+    beneath = below(s.tree, o.survivor >= 0)[rows]
+    adopted = _orphan_call_within(s, o, rows, rules)
+    own = s.writes_on_caller[rows] | ((beneath < 0) & (adopted < 0))
+    copied = _copies(s, rows[own], rows[~own], rules)
+    drop(o, rows[own][copied >= 0], copied[copied >= 0], UsageReason.CALLS_BENEATH)
+    sums, sums_orphans = ~own & (beneath >= 0), ~own & (beneath < 0)
+    own[np.flatnonzero(own)[copied >= 0]] = False
+    drop(o, rows[sums], beneath[sums], UsageReason.CALLS_BENEATH)
+    drop(o, rows[sums_orphans], adopted[sums_orphans], UsageReason.ORPHAN_CALLS)
+    o.call[rows[own]] = True
+    o.survivor[rows[own]] = rows[own]
+    inner = below(s.tree, o.call)[rows]
+    outer = own & (inner >= 0) & ~s.writes_on_caller[rows]
+    drop(o, rows[outer], inner[outer], UsageReason.CALLS_BENEATH)
+
+
+def _copies(s: Spans, bare: np.ndarray, sums: np.ndarray, rules: Rules) -> np.ndarray:
+    """For each carrier with nothing beneath it one of `sums` that it repeats, or -1: another scope,
+    equal numbers, same trace and process, one interval in the other."""
+    found = np.full(len(bare), NONE, np.int64)
+    for i in np.flatnonzero(np.isin(s.tree.trace[bare], s.tree.trace[sums])):  # rare
+        others = sums[s.tree.trace[sums] == s.tree.trace[bare[i]]]
+        row = np.full(len(others), bare[i])
+        same = contained(s, row, others, rules.slack_ns) & same_numbers(s, row, others)
+        same &= (s.scope[others] != s.scope[row]) & (s.process[others] == s.process[row])
+        if same.any():
+            found[i] = others[same][0]
+    return found
+
+
+def _orphan_call_within(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> np.ndarray:
+    """For each carrier a call that lost its ancestors and ran in its process and time, or -1."""
+    found = np.full(len(carriers), NONE, np.int64)
+    orphans = np.flatnonzero((o.survivor >= 0) & _below_orphan(s.tree))
+    hurt = np.isin(s.tree.trace[carriers], s.tree.trace[orphans])
+    for i in np.flatnonzero(hurt):  # only carriers of a trace that lost a span
+        row = carriers[i]
+        inside = (
+            (s.tree.trace[orphans] == s.tree.trace[row])
+            & (s.process[orphans] == s.process[row])
+            & (s.start[orphans] >= s.start[row] - rules.slack_ns)
+            & (s.end[orphans] <= s.end[row] + rules.slack_ns)
+        )
+        if inside.any():
+            found[i] = orphans[inside][0]
+    return found
+
+
+def _below_orphan(tree: Tree) -> np.ndarray:
+    """Spans whose chain of parents ends at a span that names a missing parent."""
+    return tree.orphan | (nearest(tree.parent, tree.orphan) >= 0)
+
+
+def _sibling_twins(s: Spans, o: Ownership, rules: Rules) -> None:
+    """Spans of different scopes beside each other that report the same call."""
+    pair_in_step(s, o, rules)
+    paired = np.unique(o.survivor[o.reason == reason_code(UsageReason.SIBLING_TWIN)])
+    for bucket in buckets(s, np.setdiff1d(np.flatnonzero(o.call), paired)):
+        match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, may_be_twins)
+
+
+def _same_response(s: Spans, o: Ownership) -> None:
+    """Calls with one response id are one call if their numbers agree or their times overlap."""
+    rows = np.flatnonzero(o.call & (s.response_id >= 0))
+    key = s.tree.trace[rows] * (int(s.response_id.max(initial=0)) + 1) + s.response_id[rows]
+    order = np.argsort(key, kind="stable")
+    rows, key = rows[order], key[order]
+    again = np.flatnonzero(key[1:] == key[:-1])
+    for value in np.unique(key[1:][again]):  # only ids that really came more than once
+        groups: list[list[int]] = []
+        for row in rows[key == value].tolist():
+            home = next((g for g in groups if _one_call(s, g[0], row)), None)
+            if home is None:
+                groups.append([row])
+            else:
+                home.append(row)
+        for twins in groups:
+            others = np.array(twins[1:], np.int64)
+            drop(o, others, np.full(len(others), twins[0]), UsageReason.SAME_RESPONSE)
+
+
+def _one_call(s: Spans, a: int, b: int) -> bool:
+    pair = np.array([a]), np.array([b])
+    overlap = s.start[a] <= s.end[b] and s.start[b] <= s.end[a]
+    return bool(overlap or same_numbers(s, *pair)[0])
+
+
+def _silent_calls(s: Spans, o: Ownership, silent: np.ndarray, rules: Rules) -> None:
+    """Model spans without usage: calls if something shows it, else twins or mere wrappers."""
+    if not silent.any():
+        return
+    blocker = np.isin(s.kind, BLOCKER_KINDS)
+    modelled = np.isin(s.kind, CALL_KINDS)
+    for kind in CALL_KINDS:
+        rows = np.flatnonzero(silent & (s.kind == kind))
+        same = modelled & (s.kind == kind) & (s.tree.repeated_of < 0)
+        if not len(rows):
+            continue
+        outer = nearest(s.tree.parent, same | blocker)
+        inner_of = np.full(len(s.kind), NONE, np.int64)
+        nested = np.flatnonzero(same & (outer >= 0) & same[np.maximum(outer, 0)])
+        inner_of[outer[nested]] = nested
+        wraps = rows[inner_of[rows] >= 0]
+        drop(o, wraps, inner_of[wraps], UsageReason.NESTED_TWIN)
+        rest = rows[inner_of[rows] < 0]
+        reported = outer[rest]
+        twin = (reported >= 0) & same[np.maximum(reported, 0)] & ~silent[np.maximum(reported, 0)]
+        drop(o, rest[twin], reported[twin], UsageReason.NESTED_TWIN)
+        _judge_silent(s, o, rest[~twin], rules)
+
+
+def _judge_silent(s: Spans, o: Ownership, rows: np.ndarray, rules: Rules) -> None:
+    """What is left is a call if it is a leaf or has a response id; the rest says nothing."""
+    structural = ~np.isin(s.kind, tuple(KINDS.index(k) for k in (Kind.HTTP, Kind.OTHER)))
+    leaf = below(s.tree, structural)[rows] < 0
+    evident = (leaf | (s.response_id[rows] >= 0)) & ~s.call_needs_usage[rows]
+    nothing = rows[~evident]
+    drop(o, nothing, np.full(len(nothing), NONE), UsageReason.NO_EVIDENCE)
+    calls = rows[evident]
+    carrier = nearest(s.tree.parent, o.call & ~np.isin(s.kind, CALL_KINDS))[calls]
+    covered = carrier >= 0
+    covered &= ~s.writes_on_caller[np.maximum(carrier, 0)]
+    drop(o, calls[covered], carrier[covered], UsageReason.COUNTED_ABOVE)
+    calls = calls[~covered]
+    o.call[calls] = True
+    o.survivor[calls] = calls
+    if len(calls):
+        kind = s.kind[calls[0]]
+        beside = np.flatnonzero(o.call & (s.kind == kind))
+        silent = np.zeros(len(s.kind), bool)
+        silent[calls] = True
+        for bucket in buckets(s, beside):
+            if silent[bucket].any():
+                match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, silent_pair)
+
+
+def _settle(s: Spans, o: Ownership) -> None:
+    """Follows chains of twins to their end, then counts each group for its best span: one with
+    numbers, in the process of the group's outermost, the deepest, the latest to start."""
+    for _ in range(64):
+        known = np.flatnonzero(o.survivor >= 0)
+        target = o.survivor[o.survivor[known]]
+        move = (target >= 0) & (target != o.survivor[known])
+        if not move.any():
+            break
+        o.survivor[known[move]] = target[move]
+    twins = np.flatnonzero((o.survivor >= 0) & np.isin(o.reason, _TWIN_REASONS))
+    heads = np.unique(o.survivor[twins])
+    member = np.concatenate([heads, twins])
+    group = np.concatenate([heads, o.survivor[twins]])
+    outermost = member[np.lexsort((member, s.start[member], s.tree.depth[member], group))]
+    _, first = np.unique(o.survivor[outermost], return_index=True)
+    home = np.zeros(len(o.survivor), np.int64)
+    home[heads] = s.process[outermost[first]]
+    silent = (s.input[member] < 0) & (s.output[member] < 0)
+    away = s.process[member] != home[group]
+    order = np.lexsort((member, -s.start[member], -s.tree.depth[member], away, silent, group))
+    _, first = np.unique(group[order], return_index=True)
+    best = np.full(len(o.survivor), NONE, np.int64)
+    best[heads] = member[order][first]
+    changed = heads[best[heads] != heads]
+    o.reason[changed], o.reason[best[changed]] = o.reason[best[changed]], NONE
+    o.call[best[changed]] = o.call[changed]
+    o.call[changed] = False
+    moved = np.flatnonzero((o.survivor >= 0) & np.isin(o.survivor, changed))
+    o.survivor[moved] = best[o.survivor[moved]]
+
+
+def _residuals(s: Spans, o: Ownership, carriers: np.ndarray) -> None:
+    """What a carrier known to sum exactly its own call reports beyond the calls beneath it."""
+    rows = np.flatnonzero(carriers & (o.reason >= 0))
+    lost = _below_orphan(s.tree) if len(rows) else carriers
+    for row in rows:  # only emitters that sum their call, and only where something is beneath
+        calls = np.flatnonzero(o.call & (s.tree.trace == s.tree.trace[row]))
+        beneath = is_ancestor(s.tree, np.full(len(calls), row), calls)
+        near = lost[calls] & (s.process[calls] == s.process[row])
+        near &= (s.start[calls] >= s.start[row]) & (s.end[calls] <= s.end[row])
+        counted, earlier = calls[beneath | near], calls[s.end[calls] <= s.start[row]]
+        more_in = int(s.input[row]) - int(np.maximum(s.input[counted], 0).sum())
+        more_out = int(s.output[row]) - int(np.maximum(s.output[counted], 0).sum())
+        explained = len(earlier) and int(np.maximum(s.input[earlier], 0).sum()) >= more_in
+        if more_in > 0 and more_out > 0 and not explained:
+            o.residual[int(row)] = (more_in, more_out)

@@ -1,0 +1,249 @@
+"""From verdicts to tables: STEPS for the ledger, VERDICTS for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agentcost_collector.attribute.config import Config
+from agentcost_collector.attribute.tags import (
+    SOURCES,
+    Anchors,
+    Tagged,
+    find_anchors,
+    linked_rows,
+    resolve_owner,
+    resolve_tag,
+)
+from agentcost_collector.attribute.tree import NONE, nearest_or_self
+from agentcost_collector.attribute.twins import Enriched, enrich
+from agentcost_collector.attribute.walk import Walk, path_of
+from agentcost_collector.model.kinds import KINDS, Kind
+from agentcost_collector.model.notes import Note, names
+from agentcost_collector.model.reasons import UsageReason, Verdict
+from agentcost_collector.model.schemas import STEPS, TAGS, TOKENS, VERDICTS
+from agentcost_collector.model.tables import codes
+
+_CALL_KIND_NAMES = ("llm", "embedding", "rerank", "retrieval", "tool", "agent", "compute")
+_STATUS = pa.array(["unset", "ok", "error"])
+_REASONS = tuple(UsageReason)
+_TWINS = (
+    UsageReason.NESTED_TWIN,
+    UsageReason.SIBLING_TWIN,
+    UsageReason.SAME_RESPONSE,
+    UsageReason.SAME_TOOL_CALL,
+    UsageReason.SPAN_REPEATED,
+    UsageReason.COUNTED_ABOVE,
+)
+_INHERITED = ("session_id", "user_id", "agent", "agent_version", "workflow")
+_OWN = (
+    "requested_model",
+    "tool",
+    "operation",
+    "target",
+    "region",
+    "dialect",
+    "units",
+    "unit",
+    "gpu_seconds",
+    "cpu_seconds",
+    "gib_seconds",
+    "request_bytes",
+    "response_bytes",
+)
+
+
+def steps_of(spans: pa.Table, facts: pa.Table, walked: Walk, config: Config) -> pa.Table:
+    """STEPS sorted by (trace_id, started_at, step_id): one row per step, one per residual."""
+    tree, own = walked.tree, walked.ownership
+    residual = np.array(sorted(own.residual), dtype=np.int64)
+    rows = np.concatenate([np.flatnonzero(walked.step), residual])
+    is_residual = np.arange(len(rows)) >= len(rows) - len(residual)
+    take = pa.array(rows)
+    anchors = find_anchors(tree, walked.kind, rows, linked_rows(spans))
+    better = enrich(facts, own)
+    columns: dict[str, Any] = {
+        **_identity(spans, facts, walked, rows, is_residual),
+        **_who(facts, walked, anchors, config),
+        **{name: facts.column(name).take(take) for name in _OWN},
+        **{name: better.text(name).take(take) for name in Enriched.TEXT},
+        "usage_rule": facts.column("usage_rule").take(pa.array(better.usage_row[rows])),
+        "reported_cost_usd": better.reported_cost().take(take),
+        **_usage(facts, better, walked, rows, is_residual),
+    }
+    for name in _INHERITED:
+        columns[name] = _inherited(facts, walked, name, rows)
+    table = pa.table([_as(columns[f.name], f.type) for f in STEPS], schema=STEPS)
+    order = pc.sort_indices(
+        table,
+        sort_keys=[
+            ("trace_id", "ascending"),
+            ("started_at", "ascending"),
+            ("step_id", "ascending"),
+        ],
+    )
+    return table.take(order).combine_chunks()
+
+
+def verdicts_of(spans: pa.Table, facts: pa.Table, walked: Walk) -> pa.Table:
+    """VERDICTS: one row per span, in the order of `spans`."""
+    own = walked.ownership
+    parent = walked.tree.parent
+    ids = spans.column("span_id").combine_chunks()
+    original = spans.column("parent_span_id").combine_chunks()
+    verdict = pa.array([_verdict(r, bool(s)) for r, s in zip(own.reason, walked.step, strict=True)])
+    columns = {
+        "trace_id": spans.column("trace_id"),
+        "span_id": ids,
+        "parent_span_id": pc.coalesce(_at(ids, parent), original),
+        "inferred_parent": pa.array(walked.inferred),
+        "name": spans.column("name"),
+        "service": facts.column("service"),
+        "kind": pa.array([str(k) for k in KINDS]).take(pa.array(walked.kind)),
+        "dialect": facts.column("dialect"),
+        "verdict": verdict,
+        "reason": _at(pa.array([str(r) for r in _REASONS]), own.reason),
+        "survivor_span_id": _at(ids, np.where(own.reason >= 0, own.survivor, NONE)),
+        "input_tokens": facts.column("input_total"),
+        "output_tokens": facts.column("output_total"),
+    }
+    return pa.table([_as(columns[f.name], f.type) for f in VERDICTS], schema=VERDICTS)
+
+
+def _verdict(reason: int, is_step: bool) -> str:
+    if is_step:
+        return Verdict.STEP
+    if reason < 0 or _REASONS[reason] is UsageReason.NO_EVIDENCE:
+        return Verdict.STRUCTURE
+    if _REASONS[reason] is UsageReason.TRANSPORT_OF_CALL:
+        return Verdict.TRANSPORT
+    return Verdict.TWIN if _REASONS[reason] in _TWINS else Verdict.AGGREGATE
+
+
+def _identity(
+    spans: pa.Table, facts: pa.Table, walked: Walk, rows: np.ndarray, is_residual: np.ndarray
+) -> dict[str, Any]:
+    take = pa.array(rows)
+    start, end = (spans.column(c).to_numpy()[rows] for c in ("start_ns", "end_ns"))
+    ids = spans.column("span_id").combine_chunks()
+    span_id = ids.take(take)
+    suffix = pa.array(np.where(is_residual, "-residual", ""))
+    step_id = pc.binary_join_element_wise(
+        spans.column("trace_id").take(take), span_id, "-"
+    ).combine_chunks()
+    kind = np.array([_step_kind(k) for k in KINDS])[walked.kind[rows]]
+    status = np.clip(spans.column("status").fill_null(0).to_numpy()[rows], 0, 2)
+    parent = pc.coalesce(
+        _at(ids, walked.tree.parent).take(take), spans.column("parent_span_id").take(take)
+    )
+    micros = (end - start) // 1000
+    return {
+        "trace_id": spans.column("trace_id").take(take),
+        "span_id": span_id,
+        "parent_span_id": parent,
+        "step_id": pc.binary_join_element_wise(step_id, suffix, ""),
+        "kind": pa.array(kind),
+        "name": spans.column("name").take(take),
+        "path": path_of(walked.tree, spans.column("name"), rows),
+        "started_at": _time(start),
+        "ended_at": _time(end),
+        "duration_ms": _millis(micros),
+        "status": _STATUS.take(pa.array(status)),
+        "service": facts.column("service").take(take),
+    }
+
+
+def _who(facts: pa.Table, walked: Walk, anchors: Anchors, config: Config) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    payers: dict[str, Tagged] = {}
+    for tag in TAGS:
+        payers[tag] = resolve_tag(facts, walked.tree, anchors, tag, config.tag_defaults.get(tag))
+        columns[tag] = _tagged(payers[tag])
+        columns[f"{tag}_from"] = pa.array(SOURCES).take(pa.array(payers[tag].source))
+    for tag in ("team", "feature"):
+        owner = resolve_owner(facts, walked.tree, anchors, tag, payers[tag])
+        columns[f"owner_{tag}"] = _tagged(owner)
+    columns["owner_service"] = facts.column("service").take(pa.array(anchors.rows))
+    return columns
+
+
+def _usage(
+    facts: pa.Table, better: Enriched, walked: Walk, rows: np.ndarray, is_residual: np.ndarray
+) -> dict[str, Any]:
+    """Token columns of each step, from the twin that knows most; residuals as their surplus."""
+    at = pa.array(better.usage_row[rows])
+    columns: dict[str, Any] = {name: facts.column(name).take(at) for name in TOKENS}
+    note = better.note[rows] | np.where(
+        _last_call_only(facts, walked)[rows], Note.USAGE_INCOMPLETE, 0
+    )
+    note |= np.where(walked.inferred[rows], int(Note.POSITION_INFERRED), 0)
+    called = walked.ownership.call[rows]
+    silent = ~called & ~is_residual
+    for name in TOKENS:
+        values = columns[name].combine_chunks()
+        columns[name] = pc.if_else(pa.array(silent), pa.scalar(None, pa.int64()), values)
+    for i in np.flatnonzero(is_residual):  # rare: carriers with a surplus
+        surplus = walked.ownership.residual[int(rows[i])]
+        for name in TOKENS:
+            amount = {"input_tokens": surplus[0], "output_tokens": surplus[1]}.get(name, 0)
+            mask = pa.array(np.arange(len(rows)) == i)
+            columns[name] = pc.if_else(mask, pa.scalar(amount, pa.int64()), columns[name])
+    reported = columns["output_tokens"].is_valid().to_numpy(zero_copy_only=False)
+    role = np.where(is_residual, 1, np.where(reported, 0, NONE))
+    columns["usage_role"] = _at(pa.array(["own", "residual"]), role)
+    distinct, inverse = np.unique(note, return_inverse=True)
+    columns["usage_note"] = pa.array(names(distinct), pa.string()).take(pa.array(inverse))
+    return columns
+
+
+def _last_call_only(facts: pa.Table, walked: Walk) -> np.ndarray:
+    """Spans of emitters that report the last call only, with a tool that ran within them."""
+    flagged = facts.column("last_call_only").to_numpy()
+    if not flagged.any():
+        return np.zeros(facts.num_rows, dtype=bool)
+    parent = walked.tree.parent
+    tool = np.flatnonzero((walked.kind == KINDS.index(Kind.TOOL)) & (parent >= 0))
+    holds = np.zeros(facts.num_rows, dtype=bool)
+    holds[parent[tool]] = True
+    result: np.ndarray = flagged & holds & walked.ownership.call
+    return result
+
+
+def _inherited(facts: pa.Table, walked: Walk, name: str, rows: np.ndarray) -> pa.Array:
+    """A fact of the span or of its nearest ancestor that has it."""
+    column = codes(facts.column(name))
+    has = column.is_valid().to_numpy(zero_copy_only=False)
+    if not has.any():
+        return pa.nulls(len(rows), pa.string())
+    return _at(column, nearest_or_self(walked.tree.parent, has)[rows])
+
+
+def _step_kind(kind: Kind) -> str:
+    return str(kind) if str(kind) in _CALL_KIND_NAMES else "other"
+
+
+def _tagged(tagged: Tagged) -> pa.Array:
+    return _at(pa.array(tagged.names, pa.string()), tagged.codes)
+
+
+def _at(values: pa.Array, rows: np.ndarray) -> pa.Array:
+    """`values` at `rows`, NULL for -1."""
+    return values.take(pa.array(rows, pa.int64(), mask=rows < 0))
+
+
+def _time(ns: np.ndarray) -> pa.Array:
+    return pa.array(ns // 1000, pa.timestamp("us", tz="UTC"))
+
+
+def _millis(micros: np.ndarray) -> pa.Array:
+    whole = pa.array(micros).cast(pa.decimal128(19, 0))
+    return pc.multiply(whole, pa.scalar("0.001").cast(pa.decimal128(4, 3))).cast(
+        pa.decimal128(18, 3)
+    )
+
+
+def _as(column: Any, to: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == to else column.cast(to)

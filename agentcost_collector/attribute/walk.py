@@ -1,0 +1,244 @@
+"""The walk: from spans and their facts to a verdict on every span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agentcost_collector.attribute.calls import CALL_KINDS, own_calls
+from agentcost_collector.attribute.config import Config
+from agentcost_collector.attribute.ownership import Ownership, Rules, Spans, reason_code
+from agentcost_collector.attribute.tree import (
+    NONE,
+    Tree,
+    build_tree,
+    depths,
+    is_ancestor,
+    nearest,
+)
+from agentcost_collector.model.kinds import KINDS, Kind
+from agentcost_collector.model.reasons import UsageReason
+from agentcost_collector.model.tables import codes
+
+_TOOL, _RETRIEVAL, _AGENT = (KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.AGENT))
+_EMBEDDING, _HTTP = KINDS.index(Kind.EMBEDDING), KINDS.index(Kind.HTTP)
+_COMPUTE = KINDS.index(Kind.COMPUTE)
+
+
+@dataclass
+class Walk:
+    """What was decided, by row of the spans walked."""
+
+    tree: Tree
+    kind: np.ndarray
+    ownership: Ownership
+    step: np.ndarray
+    """Spans that are a step."""
+    inferred: np.ndarray
+    """Spans placed by time under the one tool around them."""
+
+
+def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
+    """Decides for SPANS (sorted by trace_id, start_ns, span_id) and their FACTS which are steps."""
+    tree = build_tree(spans)
+    kind = facts.column("kind").to_numpy().astype(np.int64)
+    numbers = _spans_of(spans, facts, tree, kind)
+    ownership = own_calls(numbers, Rules(config.clock_slack_ms * 1_000_000))
+    inferred = _place_lost_embeddings(numbers, ownership, config.clock_slack_ms * 1_000_000)
+    live = tree.repeated_of < 0
+    step = ownership.call.copy()
+    step |= live & _tool_steps(spans, facts, numbers, ownership)
+    step |= live & _retrieval_steps(numbers, ownership)
+    step |= live & _compute_steps(facts, kind)
+    _name_transport(numbers, ownership)
+    again = np.flatnonzero(~live)
+    ownership.survivor[again] = tree.repeated_of[again]
+    ownership.reason[again] = reason_code(UsageReason.SPAN_REPEATED)
+    return Walk(tree, kind, ownership, step & live, inferred)
+
+
+def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) -> Spans:
+    def counts(name: str) -> np.ndarray:
+        values: np.ndarray = facts.column(name).fill_null(-1).to_numpy()
+        return values
+
+    def code(column: pa.ChunkedArray) -> np.ndarray:
+        indices: np.ndarray = codes(column).indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return indices.astype(np.int64)
+
+    def flag(name: str) -> np.ndarray:
+        values: np.ndarray = facts.column(name).to_numpy()
+        return values
+
+    return Spans(
+        tree=tree,
+        kind=kind,
+        scope=code(spans.column("scope_name")),
+        process=facts.column("process").to_numpy().astype(np.int64),
+        model=code(facts.column("bare_model")),
+        response_id=code(facts.column("response_id")),
+        start=spans.column("start_ns").to_numpy(),
+        end=spans.column("end_ns").to_numpy(),
+        input=counts("input_total"),
+        output=counts("output_total"),
+        cache_read=counts("cache_read_tokens"),
+        cache_write=counts("cache_write_short_tokens") + counts("cache_write_long_tokens"),
+        reasoning=counts("reasoning_tokens"),
+        writes_on_caller=flag("writes_on_caller"),
+        call_needs_usage=flag("call_needs_usage"),
+        sums_this_call=flag("sums_this_call"),
+    )
+
+
+def _place_lost_embeddings(s: Spans, o: Ownership, slack_ns: int) -> np.ndarray:
+    """Moves an embedding that hangs on the root, or lost its parent, under the tool around it.
+
+    Only where the tools and retrievals of its process that were open around it form one chain.
+    """
+    inferred = np.zeros(len(s.kind), dtype=bool)
+    top = (s.tree.depth <= 1) & ((s.tree.depth == 1) | s.tree.orphan)
+    stray = np.flatnonzero(o.call & (s.kind == _EMBEDDING) & top)
+    around = np.flatnonzero(np.isin(s.kind, (_TOOL, _RETRIEVAL)))
+    first = np.searchsorted(s.tree.trace[around], s.tree.trace[stray], "left")
+    last = np.searchsorted(s.tree.trace[around], s.tree.trace[stray], "right")
+    which = np.repeat(np.arange(len(stray)), last - first)
+    offset = np.arange(len(which)) - np.repeat(
+        np.cumsum(last - first) - (last - first), last - first
+    )
+    row, tool = stray[which], around[first[which] + offset]
+    holds = s.process[tool] == s.process[row]
+    holds &= (s.start[tool] <= s.start[row] + slack_ns) & (s.end[tool] >= s.end[row] - slack_ns)
+    row, tool, which = row[holds], tool[holds], which[holds]
+    deepest = np.full(len(stray), NONE, dtype=np.int64)
+    order = np.argsort(s.tree.depth[tool], kind="stable")
+    deepest[which[order]] = tool[order]
+    in_chain = (tool == deepest[which]) | is_ancestor(s.tree, tool, deepest[which])
+    one_chain = deepest >= 0
+    np.logical_and.at(one_chain, which, in_chain)
+    placed = stray[one_chain]
+    s.tree.parent[placed] = deepest[one_chain]
+    inferred[placed] = True
+    if len(placed):
+        s.tree.depth = depths(s.tree.parent)
+    return inferred
+
+
+def _tool_steps(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.ndarray:
+    """Tool spans, each chain of one tool call (framework, client, server) counted at its top."""
+    tool = s.kind == _TOOL
+    name = codes(pc.utf8_lower(facts.column("tool").cast(pa.string())))
+    label = name.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    span_kind = spans.column("kind").fill_null(0).to_numpy()
+    call_id = codes(facts.column("tool_call_id")).indices.fill_null(-1)
+    call = call_id.to_numpy(zero_copy_only=False)
+    stop = tool | np.isin(s.kind, (*CALL_KINDS, _AGENT))
+    outer = nearest(s.tree.parent, stop)
+    inner = np.flatnonzero(tool & (outer >= 0) & tool[np.maximum(outer, 0)])
+    up = outer[inner]
+    seam = (
+        (s.scope[inner] != s.scope[up])
+        | (s.process[inner] != s.process[up])
+        | (span_kind[inner] != span_kind[up])
+        | ((call[inner] >= 0) & (call[inner] == call[up]))
+    )
+    two_ids = (call[inner] >= 0) & (call[up] >= 0) & (call[inner] != call[up])
+    same = seam & (label[inner] == label[up]) & ~two_ids
+    again = np.zeros(len(tool), dtype=bool)
+    again[inner[same]] = True
+    chain = np.where(again, outer, NONE)
+    first = nearest(chain, ~again)
+    rows = np.flatnonzero(again & ~o.call)
+    o.survivor[rows] = first[rows]
+    o.reason[rows] = reason_code(UsageReason.SAME_TOOL_CALL)
+    return tool & ~again
+
+
+def _retrieval_steps(s: Spans, o: Ownership) -> np.ndarray:
+    """Retrievals that have no inner retrieval: the one that touches the store is counted."""
+    retrieval = s.kind == _RETRIEVAL
+    stop = retrieval | np.isin(s.kind, (_TOOL, _AGENT))
+    outer = nearest(s.tree.parent, stop)
+    inner = np.flatnonzero(retrieval & (outer >= 0) & retrieval[np.maximum(outer, 0)])
+    wraps = np.full(len(retrieval), NONE, dtype=np.int64)
+    wraps[outer[inner][::-1]] = inner[::-1]
+    rows = np.flatnonzero((wraps >= 0) & ~o.call)
+    o.survivor[rows] = wraps[rows]
+    o.reason[rows] = reason_code(UsageReason.RETRIEVAL_BENEATH)
+    return retrieval & (wraps < 0)
+
+
+def _compute_steps(facts: pa.Table, kind: np.ndarray) -> np.ndarray:
+    """Spans marked as compute, or that carry measured seconds."""
+    measured = kind == _COMPUTE
+    for name in ("gpu_seconds", "cpu_seconds", "gib_seconds"):
+        measured = measured | facts.column(name).is_valid().to_numpy()
+    return measured
+
+
+def _name_transport(s: Spans, o: Ownership) -> None:
+    """HTTP spans beneath a model call carry it; its own row is the survivor."""
+    http = np.flatnonzero((s.kind == _HTTP) & (o.survivor < 0))
+    if not len(http):
+        return
+    call = nearest(s.tree.parent, o.survivor >= 0)[http]
+    over = call >= 0
+    o.survivor[http[over]] = o.survivor[call[over]]
+    o.reason[http[over]] = reason_code(UsageReason.TRANSPORT_OF_CALL)
+
+
+def path_of(tree: Tree, names: pa.Array, rows: np.ndarray, levels_max: int = 64) -> pa.Array:
+    """Span names from the root to each of `rows`, joined by ";". One string per distinct path.
+
+    A span deeper than `levels_max` shows the first levels, "...", and its own name.
+    """
+    label = codes(names)
+    texts = [str(t).replace(";", ",") for t in label.dictionary.to_pylist()]
+    code = label.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    path = np.full(len(code), NONE, dtype=np.int64)
+    made: list[str] = []
+    wanted = _with_ancestors(tree, rows)
+    depth = tree.depth[wanted]
+    for level in range(min(int(depth.max(initial=-1)) + 1, levels_max)):
+        at = wanted[depth == level]
+        above = path[tree.parent[at]] if level else np.full(len(at), NONE)
+        distinct, inverse = np.unique(above * (len(texts) + 1) + code[at], return_inverse=True)
+        base = len(made)
+        for pair in distinct.tolist():
+            upper, name = divmod(pair, len(texts) + 1)
+            upper, name = (upper + 1, -1) if name == len(texts) else (upper, name)
+            own = texts[name] if name >= 0 else ""
+            made.append(f"{made[upper]};{own}" if upper >= 0 else own)
+        path[at] = base + inverse
+    deep = np.flatnonzero(path[rows] < 0)
+    result = pa.array(made, pa.string()).take(pa.array(path[rows], mask=path[rows] < 0))
+    if not len(deep):
+        return result
+    cut = np.zeros(len(rows), dtype=bool)
+    cut[deep] = True
+    tops = _climb(tree, rows[deep], levels_max - 1)
+    long = [f"{made[path[t]]};...;{texts[code[r]]}" for t, r in zip(tops, rows[deep], strict=True)]
+    return pc.replace_with_mask(result, pa.array(cut), pa.array(long, pa.string()))
+
+
+def _with_ancestors(tree: Tree, rows: np.ndarray) -> np.ndarray:
+    """`rows` and all their ancestors."""
+    seen = np.zeros(len(tree.parent), dtype=bool)
+    frontier = np.unique(rows)
+    while len(frontier):
+        seen[frontier] = True
+        frontier = np.unique(tree.parent[frontier])
+        frontier = frontier[frontier >= 0]
+        frontier = frontier[~seen[frontier]]
+    return np.flatnonzero(seen)
+
+
+def _climb(tree: Tree, rows: np.ndarray, to_depth: int) -> np.ndarray:
+    """The ancestors of `rows` at depth `to_depth`."""
+    at = rows.copy()
+    while (tree.depth[at] > to_depth).any():
+        high = tree.depth[at] > to_depth
+        at[high] = tree.parent[at[high]]
+    return at

@@ -1,0 +1,61 @@
+"""Which attribute keys survive decoding: an allow-list, exact keys and prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+KEY_BYTES_MAX = 256
+"""A longer key is never kept: it would carry content, not a name."""
+
+_REMEMBERED_MAX = 65_536
+
+
+class Keep:
+    """The allow-list. Each distinct key is judged once and remembered, in bounded memory."""
+
+    def __init__(
+        self,
+        keys: Iterable[str],
+        prefixes: Iterable[str],
+        resource_keys: Iterable[str],
+        resource_prefixes: Iterable[str],
+    ) -> None:
+        self._span = _Judge(keys, prefixes)
+        self._resource = _Judge(resource_keys, resource_prefixes)
+
+    def span_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
+        """Mask of the span attribute keys to keep."""
+        kept = self._span.kept
+        return np.fromiter((kept(key) for key in distinct.to_pylist()), bool, len(distinct))
+
+    def resource_key(self, key: bytes) -> bool:
+        """Whether to keep a resource attribute of this key."""
+        return self._resource.kept(key)
+
+
+class _Judge:
+    def __init__(self, keys: Iterable[str], prefixes: Iterable[str]) -> None:
+        self._keys = frozenset(keys)
+        self._prefixes = tuple(prefixes)
+        self._judged: dict[bytes, bool] = {}
+
+    def kept(self, key: bytes) -> bool:
+        known = self._judged.get(key)
+        if known is not None:
+            return known
+        if len(key) > KEY_BYTES_MAX:
+            return False
+        if len(self._judged) >= _REMEMBERED_MAX:
+            self._judged.clear()
+        verdict = self._judged[key] = self._judge(key)
+        return verdict
+
+    def _judge(self, key: bytes) -> bool:
+        try:
+            text = key.decode()
+        except UnicodeDecodeError:
+            return False
+        return text in self._keys or text.startswith(self._prefixes)

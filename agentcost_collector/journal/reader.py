@@ -1,0 +1,153 @@
+"""The pipeline's side of the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from agentcost_collector.journal import body, database
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.mark import read_mark, write_mark
+from agentcost_collector.model.errors import CorruptionError
+from agentcost_collector.model.schemas import REJECTS
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One append, read back."""
+
+    position: int
+    spans: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the journal has ever been given, and what it holds now."""
+
+    spans_acknowledged: int
+    """Valid spans ever appended."""
+    spans_quarantined: int
+    """Spans ever set aside."""
+    batches: int
+    """Batches that are still needed."""
+    bytes: int
+    """Size on disk, write-ahead log included."""
+
+
+class JournalReader:
+    """Reads what the receiver process appends. Never makes it wait: no call here writes to the
+    database, and no read outlives its call."""
+
+    def __init__(self, directory: Path, db: sqlite3.Connection) -> None:
+        self._directory = directory
+        self._file = directory / database.FILE_NAME
+        self._db = db
+        self.journal_id: str = db.execute("SELECT journal_id FROM state").fetchone()[0]
+
+    @classmethod
+    def open(cls, path: Path, config: Config) -> JournalReader:
+        """The journal in the directory `path`.
+
+        Raises ConfigError where there is none or a newer version wrote it.
+        """
+        file = path / database.FILE_NAME
+        db = database.connect(file, config.busy_timeout_ms)
+        try:
+            database.prepare_reader(db, file)
+            with database.world_errors(file):
+                return cls(path, db)
+        except BaseException:
+            db.close()
+            raise
+
+    def after(self, position: int, bytes_max: int) -> Iterator[Batch]:
+        """The batches above `position` in order, up to the one that reaches `bytes_max` (> 0,
+        as stored). Starts at `first()` where that is later.
+
+        Raises CorruptionError naming the position of a batch that is damaged or missing, or where
+        `position` was never reached.
+        """
+        head, expected = self.head(), max(position + 1, self.first())
+        if position > head:
+            raise CorruptionError(
+                f"The journal {self._file} ends at position {head}, but {position} was already "
+                "settled: it was replaced by an older copy. Move it away to start a new one."
+            )
+        size = 0
+        while expected <= head and size < bytes_max:
+            packed = self._stored(expected)
+            yield Batch(expected, body.unpack(packed))
+            size += len(packed.body)
+            expected += 1
+
+    def head(self) -> int:
+        """The last position; 0 before the first append."""
+        return int(self._one("SELECT head FROM state")[0])
+
+    def first(self) -> int:
+        """The lowest position that is still needed; `head() + 1` where none is."""
+        stored = self._one(
+            "SELECT coalesce((SELECT min(position) FROM batches), head + 1) FROM state"
+        )
+        return max(stored[0], read_mark(self._directory, self.journal_id))
+
+    def totals(self) -> Totals:
+        """Counters that only grow, and the present size."""
+        acknowledged, quarantined = self._one(
+            "SELECT spans_acknowledged, spans_quarantined FROM state"
+        )
+        files = (self._file, self._file.with_name(f"{self._file.name}-wal"))
+        return Totals(
+            spans_acknowledged=acknowledged,
+            spans_quarantined=quarantined,
+            batches=self.head() + 1 - self.first(),
+            bytes=sum(file.stat().st_size for file in files if file.exists()),
+        )
+
+    def trim(self, below: int) -> None:
+        """Says that no position `< below` is needed again. The following appends delete them in
+        small steps; here they are gone at once."""
+        if below > self.head() + 1:
+            raise CorruptionError(f"Cannot trim {self._file} beyond its end, below {below}.")
+        if below > read_mark(self._directory, self.journal_id):
+            write_mark(self._directory, self.journal_id, below)
+
+    def quarantined(self, limit: int) -> pa.Table:
+        """The newest set-aside spans, newest first: `position`, then the columns of REJECTS."""
+        schema = pa.schema([("position", pa.int64()), *REJECTS])
+        with database.world_errors(self._file):
+            rows = self._db.execute(
+                f"SELECT {', '.join(schema.names)} FROM quarantine ORDER BY number DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return pa.Table.from_pylist(
+            [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
+        )
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._db.close()
+
+    def _stored(self, position: int) -> body.Packed:
+        with database.world_errors(self._file):
+            rows = self._db.execute(
+                "SELECT digest, spans, codec, raw_bytes, body FROM batches WHERE position = ?",
+                (position,),
+            ).fetchall()
+        if not rows:
+            raise CorruptionError(f"The journal {self._file} has lost position {position}.")
+        digest, *columns = rows[0]
+        packed = body.Packed(*columns)
+        if digest != body.digest(position, packed):
+            raise CorruptionError(f"The journal {self._file} is damaged at position {position}.")
+        return packed
+
+    def _one(self, query: str) -> tuple[int, ...]:
+        # fetchall ends the read at once; an open one would keep the log from being emptied.
+        with database.world_errors(self._file):
+            row: tuple[int, ...] = self._db.execute(query).fetchall()[0]
+        return row

@@ -1,0 +1,151 @@
+"""The receiver's side of the journal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+
+from agentcost_collector.journal import body, database
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.mark import read_mark
+from agentcost_collector.model.errors import ConfigError, CorruptionError
+from agentcost_collector.model.schemas import REJECTS
+from agentcost_collector.model.tables import conform
+
+_LOCK_NAME = "lock"
+_SPARE_PAGES = 2_048
+_SHRINK_PAGES_PER_STEP = 256
+
+
+class Journal:
+    """The one writer. Calls may come from any thread, but from one at a time."""
+
+    def __init__(self, directory: Path, config: Config, db: sqlite3.Connection, lock: int) -> None:
+        self._directory = directory
+        self._file = directory / database.FILE_NAME
+        self._config = config
+        self._db = db
+        self._lock = lock
+        self.journal_id: str = _state(db)[0]
+
+    @classmethod
+    def open(cls, path: Path, config: Config) -> Journal:
+        """The journal in the directory `path`, which is created where missing.
+
+        Raises ConfigError where another process has it open, where the directory cannot be made,
+        or where a newer version wrote it; CorruptionError where it is damaged or was replaced by
+        an older copy.
+        """
+        lock = _lock_directory(path)
+        try:
+            file = path / database.FILE_NAME
+            database.create(file, config.busy_timeout_ms, uuid.uuid4().hex)
+            db = database.connect(file, config.busy_timeout_ms)
+            try:
+                database.prepare_writer(db, file)
+                with database.world_errors(file):
+                    journal = cls(path, config, db, lock)
+                    _refuse_older_copy(db, path)
+                return journal
+            except BaseException:
+                db.close()
+                raise
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def append(self, spans: pa.Table, rejects: pa.Table) -> int:
+        """Keeps a SPANS and a REJECTS table for ever and returns their Position.
+
+        One transaction, on disk when this returns. Without any row nothing is written and the
+        last position is returned. Raises TransientError where nothing was kept (disk full, file
+        locked or read-only), CorruptionError where the file is damaged.
+        """
+        with database.world_errors(self._file):
+            if not spans.num_rows and not rejects.num_rows:
+                return _state(self._db)[1]
+            packed = body.pack(spans, self._config.compression)
+            self._delete_trimmed()
+            with database.transaction(self._db):
+                position = _state(self._db)[1] + 1
+                self._db.execute(
+                    "INSERT INTO batches (position, spans, codec, raw_bytes, body, digest) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (position, *packed, body.digest(position, packed)),
+                )
+                if rejects.num_rows:
+                    self._quarantine(position, rejects)
+                self._db.execute(
+                    "UPDATE state SET head = ?, spans_acknowledged = spans_acknowledged + ?, "
+                    "spans_quarantined = spans_quarantined + ?",
+                    (position, spans.num_rows, rejects.num_rows),
+                )
+        return position
+
+    def close(self) -> None:
+        """Frees the journal for another process. Nothing is lost without it."""
+        self._db.close()
+        os.close(self._lock)
+
+    def _quarantine(self, position: int, rejects: pa.Table) -> None:
+        # A Python row per reject (about 3 us each): rejects are few, and only the newest are kept.
+        kept = self._config.quarantine_rows_max
+        newest = conform(rejects, REJECTS).slice(max(0, rejects.num_rows - kept))
+        columns = [column.to_pylist() for column in newest.columns]
+        self._db.executemany(
+            "INSERT INTO quarantine VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((position, *row) for row in zip(*columns, strict=True)),
+        )
+        self._db.execute(
+            "DELETE FROM quarantine WHERE number <= (SELECT max(number) FROM quarantine) - ?",
+            (kept,),
+        )
+
+    def _delete_trimmed(self) -> None:
+        """One step of the cleaning, in its own transaction: on a full disk it must come through
+        where an append does not."""
+        below = read_mark(self._directory, self.journal_id)
+        first = self._db.execute("SELECT min(position) FROM batches").fetchone()[0]
+        if first is None or first >= below:
+            return
+        until = min(below, first + self._config.trim_batches_per_step)
+        with database.transaction(self._db):
+            self._db.execute("DELETE FROM batches WHERE position < ?", (until,))
+            # Freed pages are used again; what is far more than that goes back to the system.
+            free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+            for _ in range(min(free - _SPARE_PAGES, _SHRINK_PAGES_PER_STEP)):
+                # Page by page: Python's cursor stops this statement after the first page.
+                self._db.execute("PRAGMA incremental_vacuum(1)")
+
+
+def _state(db: sqlite3.Connection) -> tuple[str, int]:
+    journal_id, head = db.execute("SELECT journal_id, head FROM state").fetchone()
+    return journal_id, head
+
+
+def _lock_directory(directory: Path) -> int:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(directory / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise ConfigError(f"Cannot use {directory} as journal: {error.strerror}.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ConfigError(f"Another collector is using the journal in {directory}.") from error
+    return lock
+
+
+def _refuse_older_copy(db: sqlite3.Connection, directory: Path) -> None:
+    journal_id, head = _state(db)
+    if read_mark(directory, journal_id) > head + 1:
+        raise CorruptionError(
+            f"The journal in {directory} ends at position {head}, before what was already "
+            "settled: it was replaced by an older copy. Move it away to start a new one."
+        )

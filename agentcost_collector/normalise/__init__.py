@@ -1,0 +1,11 @@
+"""SPANS in, FACTS out, row for row: every dialect's attributes in one vocabulary.
+
+Nothing is added up: where an attribute is written twice, the preferred spelling is read. What an
+emitter's numbers include is decided here once (`usage_rule`), so that everything after works with
+disjoint counts.
+"""
+
+from agentcost_collector.normalise.normalise import normalise_spans
+from agentcost_collector.normalise.plan import Vocabulary, compile_vocabulary
+
+__all__ = ["Vocabulary", "compile_vocabulary", "normalise_spans"]

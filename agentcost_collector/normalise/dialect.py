@@ -1,0 +1,108 @@
+"""What a dialect file may say: when it applies, where it keeps each fact, what its values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentcost_collector.model.kinds import Kind
+
+TEXT_FIELDS = (
+    "provider",
+    "model",
+    "requested_model",
+    "response_id",
+    "tool",
+    "tool_call_id",
+    "operation",
+    "target",
+    "service_tier",
+    "region",
+    "session_id",
+    "user_id",
+    "agent",
+    "agent_version",
+    "workflow",
+    "host",
+    "usage_text",
+    "cost_text",
+)
+"""Canonical facts that are text. `usage_text`, `cost_text`: usage or cost written as JSON or as a
+Python literal in one attribute."""
+
+COUNT_FIELDS = (
+    "input",
+    "output",
+    "total",
+    "cache_read",
+    "cache_write",
+    "cache_write_short",
+    "cache_write_long",
+    "reasoning",
+    "input_audio",
+    "input_image",
+    "output_audio",
+    "output_image",
+    "uncached_input",
+    "read_units",
+    "write_units",
+    "search_units",
+    "http_status",
+    "request_bytes",
+    "response_bytes",
+)
+"""Canonical facts that are counts. `input` and `output` as reported: whether they include the
+cached and reasoning parts is decided by `normalise/usage.py`. `uncached_input` is only a sign that
+the emitter knows the split."""
+
+DECIMAL_FIELDS = ("reported_cost", "gpu_seconds", "cpu_seconds", "gib_seconds", "units")
+"""Canonical facts that are decimals: US dollars, seconds, or units of the emitter's own."""
+
+FIELDS = (*TEXT_FIELDS, *COUNT_FIELDS, *DECIMAL_FIELDS)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One instrumentation's way of writing spans. A dialect file holds exactly one of these.
+
+    A span belongs to the first dialect whose `scopes` match its scope name, else to the first
+    whose `signature` is present. Facts are read from the span's own dialect first, then from the
+    others in registry order; the first attribute present wins and nothing is ever summed.
+    """
+
+    name: str
+    title: str
+    """For people: whose spans these are."""
+    scopes: tuple[str, ...] = ()
+    """Instrumentation scope names; each also matches with a `.suffix`."""
+    signature: tuple[str, ...] = ()
+    """Attributes that only this dialect sets; used when the scope name says nothing."""
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Canonical field -> attributes in order of preference."""
+    kinds: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
+    """Attribute -> value (lower case) -> kind. Order of dialects is the order of precedence."""
+    names: Mapping[str, Kind] = field(default_factory=dict)
+    """Regular expression on the span name -> kind, for this dialect only; beats `kinds`."""
+    name_fields: Mapping[str, str] = field(default_factory=dict)
+    """Canonical field -> regular expression with one group on the span name, where no attribute
+    says it; for spans of this dialect only."""
+    excludes_cache: tuple[str, ...] = ()
+    """Scopes (or "*" for all) whose input count leaves out cached tokens."""
+    excludes_cache_unless_split: tuple[str, ...] = ()
+    """Providers for which input leaves out cached tokens unless `uncached_input` is given."""
+    excludes_reasoning: tuple[str, ...] = ()
+    """Scopes (or "*") whose output leaves out reasoning tokens that their total contains."""
+    total_is_reported: bool = False
+    """The total comes from the provider, so it can prove what the input includes."""
+    loses_cache_write: tuple[str, ...] = ()
+    """Scopes known to report zero cache writes where the provider billed some."""
+    sums_this_call: tuple[Kind, ...] = ()
+    """Carriers of these kinds report exactly their own call's sum, so a surplus over the calls
+    beneath is work whose spans were lost."""
+    writes_on_caller: bool = False
+    """Writes a call's usage onto whatever span is current: such usage is a call's own."""
+    last_call_only: tuple[str, ...] = ()
+    """Scopes whose span stands for several calls but reports the last one's usage when a tool
+    span hangs beneath it."""
+    call_needs_usage: bool = False
+    """Marks spans as calls that may be wrappers: without usage they are no evidence of a call."""

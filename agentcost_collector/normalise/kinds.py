@@ -1,0 +1,72 @@
+"""Decides what a span is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agentcost_collector.model.kinds import KINDS, Kind
+from agentcost_collector.model.tables import codes
+from agentcost_collector.normalise.batch import Batch
+from agentcost_collector.normalise.plan import first_match
+
+_LLM, _EMBEDDING, _OTHER = (KINDS.index(k) for k in (Kind.LLM, Kind.EMBEDDING, Kind.OTHER))
+_EMBEDDING_NAME = r"(?i)embed"
+
+
+def kinds_of(batch: Batch) -> np.ndarray:
+    """Kind of every span from names and attributes; -1 where nothing says it."""
+    vocabulary, entries = batch.vocabulary, batch.entries
+    known = np.array([key in vocabulary.kinds.targets for key in entries.keys] or [False])
+    at = np.flatnonzero(known[entries.key_codes]) if len(entries.rows) else np.zeros(0, np.int64)
+    values = codes(entries.values.take(pa.array(at)))
+    value_names = [str(v).lower() for v in values.dictionary.to_pylist()]
+    pair = entries.key_codes[at].astype(np.int64) * max(len(value_names), 1)
+    pair += values.indices.to_numpy(zero_copy_only=False)
+    distinct, inverse = np.unique(pair, return_inverse=True)
+    kind_of, rank_of = [], []
+    for p in distinct.tolist():
+        key, value = entries.keys[p // len(value_names)], value_names[p % len(value_names)]
+        kind_of.append(vocabulary.kind_values.get((key, value), -1))
+        rank_of.append(int(vocabulary.kinds.targets[key][0][1][0]))
+    kinds = np.array(kind_of, dtype=np.int64)[inverse] if len(at) else at
+    ranks = np.array(rank_of, dtype=np.int64)[inverse] if len(at) else at
+    best = np.full(batch.rows, 1 << 40, dtype=np.int64)
+    usable = kinds >= 0
+    np.minimum.at(best, entries.rows[at[usable]], ranks[usable] * 100 + kinds[usable])
+    kind = np.where(best < 1 << 40, best % 100, -1)
+    return _kinds_from_names(batch, kind)
+
+
+def _kinds_from_names(batch: Batch, kind: np.ndarray) -> np.ndarray:
+    """Lets the dialect's own name patterns overrule."""
+    named = np.array([bool(d.names) for d in batch.vocabulary.dialects] + [False])
+    rows = np.flatnonzero(named[batch.dialect])
+    if not len(rows):
+        return kind
+    matched = np.array(
+        batch.by_name(
+            rows, lambda dialect, name: first_match(dialect.names, name) if dialect else -1
+        )
+    ).astype(np.int64)
+    kind = kind.copy()
+    kind[rows] = np.where(matched >= 0, matched, kind[rows])
+    return kind
+
+
+def complete_kinds(
+    kind: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, model: pa.DictionaryArray
+) -> np.ndarray:
+    """A span that nothing names but that has own usage and a model is a call; else "other".
+
+    A model call of an embedding model that gives nothing out is an embedding.
+    """
+    has_model = model.is_valid().to_numpy(zero_copy_only=False)
+    has_usage = (inputs >= 0) | (outputs >= 0)
+    call = ((kind < 0) | (kind == _LLM)) & has_usage & has_model
+    embeds = np.array(
+        [*pc.match_substring_regex(model.dictionary, _EMBEDDING_NAME).to_pylist(), False], bool
+    )[model.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    kind = np.where(call, np.where(embeds & (outputs <= 0), _EMBEDDING, _LLM), kind)
+    return np.where(kind < 0, _OTHER, kind)

@@ -1,0 +1,295 @@
+"""Spans -> Facts: the raw attributes of every dialect in one vocabulary."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import fields as dataclass_fields
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agentcost_collector.model.kinds import KINDS, Kind
+from agentcost_collector.model.money import QUANTITY, USD
+from agentcost_collector.model.notes import Note
+from agentcost_collector.model.schemas import FACTS, TAGS
+from agentcost_collector.model.tables import codes
+from agentcost_collector.normalise.batch import Batch
+from agentcost_collector.normalise.dialect import Dialect
+from agentcost_collector.normalise.kinds import complete_kinds, kinds_of
+from agentcost_collector.normalise.plan import Vocabulary, coded, matches_scope, tag_field
+from agentcost_collector.normalise.providers import bare_model, provider_of
+from agentcost_collector.normalise.usage import (
+    RULES,
+    Disjoint,
+    Meaning,
+    Reported,
+    make_disjoint,
+    parse_usage_text,
+)
+
+_TOOL = KINDS.index(Kind.TOOL)
+_TOOL_NAME = r"^(?:execute_tool|running tool:?) (.+)$"
+_OUTSIDE_REASONING = ("x-ai", "google", "vertex")
+_WIDE = Context(prec=60)
+_AMOUNT_MAX = Decimal(10) ** 15
+_COPIED = [
+    "response_id",
+    "tool_call_id",
+    "operation",
+    "target",
+    "service_tier",
+    "region",
+    "session_id",
+    "user_id",
+    "agent",
+    "agent_version",
+    "workflow",
+    "requested_model",
+]
+
+
+def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
+    """SPANS -> FACTS, row for row. Pure; a Python step only per distinct scope, resource, name,
+    model and odd spelling."""
+    batch = Batch(spans, vocabulary)
+    provider, model, bare = _providers(batch)
+    counts, unreadable = _counts(batch)
+    usage = make_disjoint(counts, _meaning(batch, provider))
+    kind = complete_kinds(kinds_of(batch), usage.input_total, usage.output_total, model)
+    note = usage.note | np.where(unreadable, int(Note.UNREADABLE_COUNT), 0)
+    note |= np.where(_dropped(spans), int(Note.ATTRIBUTES_DROPPED), 0)
+    columns: dict[str, Any] = {
+        "kind": pa.array(kind, pa.int8()),
+        "dialect": coded(batch.dialect, [d.name for d in vocabulary.dialects]),
+        "provider": provider,
+        "model": model,
+        "bare_model": bare,
+        "tool": _tools(batch, kind == _TOOL),
+        "usage_note": pa.array(note.astype(np.int32)),
+        **{name: batch.found.text(name) for name in _COPIED},
+        **{tag: batch.found.text(tag_field(tag)) for tag in TAGS},
+        **{f"{tag}_baggage": batch.found.text(tag_field(tag) + "_baggage") for tag in TAGS},
+        **_resource_columns(spans, vocabulary),
+        **_usage_columns(usage),
+        **_other_meters(batch),
+        **_flags(batch, kind),
+    }
+    return pa.table([columns[f.name].cast(f.type) for f in FACTS], schema=FACTS)
+
+
+def _providers(
+    batch: Batch,
+) -> tuple[pa.DictionaryArray, pa.DictionaryArray, pa.DictionaryArray]:
+    """Canonical provider, model, and the model's family name; once per distinct combination."""
+    spelling, host = batch.found.text("provider"), batch.found.text("host")
+    model = batch.found.text("model")
+    parts = [
+        c.indices.fill_null(-1).to_numpy(zero_copy_only=False) for c in (spelling, model, host)
+    ]
+    sizes = [len(c.dictionary) + 1 for c in (spelling, model, host)]
+    combined = (parts[0] + 1).astype(np.int64)
+    for part, size in zip(parts[1:], sizes[1:], strict=True):
+        combined = combined * size + part + 1
+    distinct, inverse = np.unique(combined, return_inverse=True)
+    names = [[None, *c.dictionary.to_pylist()] for c in (spelling, model, host)]
+    resolved = [
+        provider_of(
+            names[0][c // (sizes[1] * sizes[2])],
+            names[1][c // sizes[2] % sizes[1]],
+            names[2][c % sizes[2]],
+        )
+        for c in distinct.tolist()
+    ]
+    provider = codes(pa.array(resolved, pa.string()).take(pa.array(inverse)))
+    family = pa.array([bare_model(m) for m in model.dictionary.to_pylist()], pa.string())
+    return provider, model, codes(family.take(model.indices))
+
+
+def _counts(batch: Batch) -> tuple[Reported, np.ndarray]:
+    """All counts, completed from usage that is written as text; and which had unreadable ones."""
+    unreadable = np.zeros(batch.rows, dtype=bool)
+    columns: dict[str, np.ndarray] = {}
+    for field in dataclass_fields(Reported):
+        columns[field.name], bad = batch.counts(field.name)
+        unreadable[bad] = True
+    reported = Reported(**columns)
+    rows = batch.found.rows("usage_text")
+    texts = batch.found.values("usage_text", rows).to_pylist() if len(rows) else []
+    for row, text in zip(rows.tolist(), texts, strict=True):  # about 10 us each, LiteLLM and MLflow
+        _complete(reported, row, parse_usage_text(text))
+    return reported, unreadable
+
+
+def _complete(reported: Reported, row: int, counts: dict[str, int]) -> None:
+    """Fills in what a span's numbers do not say, if the text agrees with what they do say."""
+    for name in ("input", "output"):
+        number = getattr(reported, name)[row]
+        if number >= 0 and name in counts and counts[name] != number:
+            return
+    for name, count in counts.items():
+        if getattr(reported, name)[row] < 0:
+            getattr(reported, name)[row] = count
+
+
+def _meaning(batch: Batch, provider: pa.DictionaryArray) -> Meaning:
+    split = np.zeros(batch.rows, dtype=bool)
+    split[batch.found.rows("uncached_input")] = True
+    excludes = batch.where(lambda d, s: matches_scope(s, d.excludes_cache))
+    names = provider.dictionary.to_pylist()
+    indices = provider.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    for i, dialect in enumerate(batch.vocabulary.dialects):
+        if dialect.excludes_cache_unless_split:
+            listed = np.array([n in dialect.excludes_cache_unless_split for n in names] + [False])
+            excludes |= (batch.dialect == i) & listed[indices] & ~split
+    outside = np.array([n in _OUTSIDE_REASONING for n in names] + [False])[indices]
+    return Meaning(
+        excludes_cache=excludes,
+        excludes_reasoning=batch.where(lambda d, s: matches_scope(s, d.excludes_reasoning)),
+        total_is_reported=batch.where(lambda d, s: d.total_is_reported),
+        outside_reasoning_provider=outside,
+    )
+
+
+def _dropped(spans: pa.Table) -> np.ndarray:
+    dropped = spans.column("dropped_attributes").fill_null(0).to_numpy(zero_copy_only=False)
+    return np.asarray(dropped) > 0
+
+
+def _tools(batch: Batch, is_tool: np.ndarray) -> pa.DictionaryArray:
+    """Tool name from attributes, else from the span name, for tool spans."""
+    column = batch.found.text("tool")
+    missing = np.flatnonzero(is_tool & ~column.is_valid().to_numpy(zero_copy_only=False))
+    if not len(missing):
+        return column
+    lacks = np.zeros(batch.rows, dtype=bool)
+    lacks[missing] = True
+    named = pa.array(batch.by_name(missing, _tool_from_name), pa.string())
+    return codes(pc.replace_with_mask(column.dictionary_decode(), pa.array(lacks), named))
+
+
+def _tool_from_name(dialect: Dialect | None, name: str) -> str:
+    own = dialect.name_fields.get("tool") if dialect else None
+    for pattern in (own, _TOOL_NAME):
+        match = re.search(pattern, name) if pattern else None
+        if match:
+            return str(match.group(1))
+    return name
+
+
+def _usage_columns(usage: Disjoint) -> dict[str, pa.Array]:
+    return {
+        "input_total": _nullable(usage.input_total),
+        "output_total": _nullable(usage.output_total),
+        **{name: _nullable(values) for name, values in usage.tokens.items()},
+        "usage_rule": coded(np.where(usage.rule > 0, usage.rule, -1), [str(r) for r in RULES]),
+    }
+
+
+def _resource_columns(spans: pa.Table, vocabulary: Vocabulary) -> dict[str, pa.Array]:
+    """Service and resource-level tags, read once per distinct resource."""
+    resources = codes(spans.column("resource"))
+    indices = resources.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    parsed = [json.loads(text) if text else {} for text in resources.dictionary.to_pylist()]
+    columns: dict[str, pa.Array] = {"process": pa.array(indices.astype(np.int32))}
+    columns["service"] = _looked_up(indices, [r.get("service.name") for r in parsed])
+    for tag in TAGS:
+        aliases = vocabulary.tag_aliases[tag]
+        values = [next((r[a] for a in aliases if r.get(a)), None) for r in parsed]
+        columns[f"{tag}_resource"] = _looked_up(indices, values)
+    return columns
+
+
+def _looked_up(indices: np.ndarray, values: Sequence[str | None]) -> pa.DictionaryArray:
+    column = pa.array([*values, None], pa.string())
+    return codes(column.take(pa.array(np.where(indices < 0, len(values), indices))))
+
+
+def _other_meters(batch: Batch) -> dict[str, pa.Array]:
+    reported = _decimals(batch, "reported_cost", USD)
+    written = _decimals(batch, "cost_text", USD)
+    return {
+        "reported_cost_usd": pc.coalesce(reported, written),
+        **{
+            name: _decimals(batch, name, QUANTITY)
+            for name in ("gpu_seconds", "cpu_seconds", "gib_seconds")
+        },
+        **{
+            name: _nullable(batch.counts(name)[0])
+            for name in ("request_bytes", "response_bytes", "http_status")
+        },
+        **_units(batch),
+    }
+
+
+def _units(batch: Batch) -> dict[str, pa.Array]:
+    """Units other than tokens: the first of read, write and search units that a span reports."""
+    units = np.full(batch.rows, -1, dtype=np.int64)
+    which = np.full(batch.rows, -1, dtype=np.int64)
+    names = ("vector.read_unit", "vector.write_unit", "rerank.search_unit")
+    for i, field in enumerate(("read_units", "write_units", "search_units")):
+        values, _ = batch.counts(field)
+        take = (which < 0) & (values >= 0)
+        units[take], which[take] = values[take], i
+    whole = pa.array(units, mask=which < 0).cast(pa.decimal128(38, 0)).cast(QUANTITY)
+    charged = _decimals(batch, "units", QUANTITY)
+    own = charged.is_valid().to_numpy(zero_copy_only=False) & (which < 0)
+    which[own] = len(names)
+    return {
+        "units": pc.if_else(pa.array(own), charged, whole),
+        "unit": coded(which, [*names, "vector.request_unit"]),
+    }
+
+
+def _decimals(batch: Batch, field: str, to: pa.Decimal128Type) -> pa.Array:
+    """A decimal fact, cut to the column's digits; unreadable text becomes NULL."""
+    rows = batch.found.rows(field)
+    if not len(rows):
+        return pa.nulls(batch.rows, to)
+    texts = batch.found.values(field, rows).to_pylist()
+    values = pa.array([_decimal(t, to.scale) for t in texts], to)  # about 1 us each
+    indices = np.full(batch.rows, -1, dtype=np.int64)
+    indices[rows] = np.arange(len(rows))
+    return values.take(pa.array(indices, mask=indices < 0))
+
+
+def _decimal(text: str, scale: int) -> Decimal | None:
+    """A non-negative amount rounded to `scale` digits; from JSON its `total` or `total_cost`."""
+    if text.startswith("{"):
+        try:
+            data = json.loads(text)
+        except ValueError:
+            return None
+        text = str(data.get("total", data.get("total_cost", "")))
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not value.is_finite() or not 0 <= value < _AMOUNT_MAX:
+        return None
+    return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_EVEN, _WIDE)
+
+
+def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
+    """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
+    own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
+    sums = np.zeros(batch.rows, dtype=bool)
+    for code, name in enumerate(KINDS):
+        sums |= (kind == code) & batch.where(lambda d, s, name=name: name in d.sums_this_call)
+    return {
+        "sums_this_call": pa.array(sums & own_scope),
+        "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),
+        "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
+        "call_needs_usage": pa.array(batch.where(lambda d, s: d.call_needs_usage)),
+        "loses_cache_write": pa.array(
+            batch.where(lambda d, s: matches_scope(s, d.loses_cache_write))
+        ),
+    }
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=values < 0)

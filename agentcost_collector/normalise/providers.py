@@ -1,0 +1,140 @@
+"""Names of providers and models: many spellings to one, and a guess only where it is safe."""
+
+from __future__ import annotations
+
+import re
+
+_SPELLINGS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "gcp.gemini": "google",
+    "gcp.gen_ai": "google",
+    "gemini": "google",
+    "google": "google",
+    "google_genai": "google",
+    "google.generative-ai": "google",
+    "googleai": "google",
+    "google_ai_studio": "google",
+    "gcp.vertex_ai": "vertex",
+    "vertex_ai": "vertex",
+    "vertexai": "vertex",
+    "google.vertex": "vertex",
+    "aws.bedrock": "aws",
+    "aws": "aws",
+    "bedrock": "aws",
+    "amazon-bedrock": "aws",
+    "az.ai.openai": "azure",
+    "azure.ai.openai": "azure",
+    "azure_openai": "azure",
+    "azure-openai": "azure",
+    "azure": "azure",
+    "az.ai.inference": "azure",
+    "azure.ai.inference": "azure",
+    "azure_ai": "azure",
+    "mistral_ai": "mistral",
+    "mistral": "mistral",
+    "mistralai": "mistral",
+    "cohere": "cohere",
+    "voyageai": "voyageai",
+    "voyage": "voyageai",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+    "x-ai": "x-ai",
+    "deepseek": "deepseek",
+    "groq": "groq",
+    "together_ai": "together",
+    "together": "together",
+    "fireworks": "fireworks",
+    "fireworks_ai": "fireworks",
+    "perplexity": "perplexity",
+    "moonshot_ai": "moonshot",
+    "moonshot": "moonshot",
+    "ibm.watsonx.ai": "ibm",
+    "openrouter": "openrouter",
+    "hugging_face": "huggingface",
+    "ollama": "ollama",
+    "vllm": "vllm",
+}
+
+_FRAMEWORKS = frozenset(
+    [
+        "langchain",
+        "langgraph",
+        "crewai",
+        "strands-agents",
+        "strands_agents",
+        "microsoft.agent_framework",
+        "gcp.vertex.agent",
+        "autogen",
+        "openai_agents",
+        "claude_agent_sdk",
+        "agent_framework",
+        "smolagents",
+        "inmemoryvectorstore",
+        "llamaindex",
+        "haystack",
+        "litellm",
+        "none",
+        "unknown",
+    ]
+)
+
+_HOSTS = (
+    (re.compile(r"\.openai\.azure\.com$|\.services\.ai\.azure\.com$"), "azure"),
+    (re.compile(r"(^|\.)openai\.com$"), "openai"),
+    (re.compile(r"(^|\.)anthropic\.com$"), "anthropic"),
+    (re.compile(r"^bedrock-runtime\..*\.amazonaws\.com$"), "aws"),
+    (re.compile(r"^generativelanguage\.googleapis\.com$"), "google"),
+    (re.compile(r"aiplatform\.googleapis\.com$"), "vertex"),
+    (re.compile(r"(^|\.)mistral\.ai$"), "mistral"),
+    (re.compile(r"(^|\.)groq\.com$"), "groq"),
+    (re.compile(r"(^|\.)deepseek\.com$"), "deepseek"),
+    (re.compile(r"(^|\.)openrouter\.ai$"), "openrouter"),
+)
+
+_MAKERS = (
+    (
+        re.compile(r"^(gpt-|chatgpt-|o[1-9](-|$)|text-embedding-|ft:gpt-|codex-|whisper|tts-)"),
+        "openai",
+    ),
+    (re.compile(r"^claude-"), "anthropic"),
+    (re.compile(r"^(gemini-|text-embedding-00|gemini-embedding)"), "google"),
+    (re.compile(r"^(mistral-|codestral|ministral|magistral|pixtral|open-mi[sx]tral)"), "mistral"),
+    (re.compile(r"^(command-|embed-(v|english|multilingual)|rerank-v)"), "cohere"),
+    (re.compile(r"^(voyage-)"), "voyageai"),
+    (re.compile(r"^grok-"), "x-ai"),
+    (re.compile(r"^deepseek-"), "deepseek"),
+)
+
+_PREFIX = re.compile(r"^(models/|publishers/[^/]+/models/|(?:[a-z_.-]+/)+)")
+_REGION = re.compile(r"^(us|eu|apac|au|jp|us-gov|global)\.")
+_DATE = re.compile(r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})?(-v\d+(:\d+)?)?(:\d+)?$")
+
+
+def provider_of(spelling: str | None, model: str | None, host: str | None) -> str | None:
+    """Canonical provider id, or None where only a guess would be possible.
+
+    `openai.chat`, `anthropic.messages` (Vercel) name the API after a dot. A framework's name says
+    nothing; then the host decides, then the maker of the model.
+    """
+    text = (spelling or "").strip().lower()
+    if text and text not in _FRAMEWORKS:
+        return _SPELLINGS.get(text) or _SPELLINGS.get(text.split(".")[0]) or text[:64]
+    for pattern, provider in _HOSTS:
+        if host and pattern.search(host):
+            return provider
+    bare = bare_model(model)
+    for pattern, provider in _MAKERS:
+        if bare and pattern.search(bare):
+            return provider
+    return None
+
+
+def bare_model(model: str | None) -> str | None:
+    """A model's family name: without provider prefix, region, date and version suffix."""
+    if not model:
+        return None
+    text = _REGION.sub("", _PREFIX.sub("", model.strip().lower()))
+    if text.startswith(("anthropic.", "amazon.", "meta.", "mistral.", "cohere.")):
+        text = text.split(".", 1)[1]
+    return _DATE.sub("", text) or text

@@ -1,0 +1,351 @@
+"""The whole flow on one screen; the only module that imports every stage.
+
+    payloads --decode--> spans --journal--> assemble --> traces --kernel--> charges --book-->
+    entries --> ledger
+
+Two processes run it: `run_receiver` up to the journal, `run_pipeline` after it. `replay` runs all
+of it over files. `kernel` is the one place where a cost comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from agentcost_collector.assemble import Closed, OpenTraces, unique_spans
+from agentcost_collector.attribute import Config as WalkConfig
+from agentcost_collector.attribute import attribute_steps, explain_spans
+from agentcost_collector.book import book_charges
+from agentcost_collector.decode import Decoded, Decoder, Keep, json_to_protobuf
+from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.ledger import Ledger
+from agentcost_collector.model.errors import PermanentError, TransientError
+from agentcost_collector.model.payload import Outcome, Payload
+from agentcost_collector.model.schemas import REJECTS, SPANS
+from agentcost_collector.model.tables import concat
+from agentcost_collector.normalise import Vocabulary, compile_vocabulary, normalise_spans
+from agentcost_collector.normalise.dialects import DIALECTS
+from agentcost_collector.price import RateBook, load_rate_book, price_steps
+from agentcost_collector.receive import Addresses, Receiver
+from agentcost_collector.recordings import read_requests
+from agentcost_collector.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_REPLAY = "replay"
+_RETRY_S = 2
+_RESOURCE_PREFIXES = ("service.", "deployment.environment", "telemetry.sdk.", "cloud.")
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """Everything the kernel needs besides spans."""
+
+    vocabulary: Vocabulary
+    walk: WalkConfig
+    rates: RateBook
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rulebook:
+        """Dialects, tag policy and rate cards as configured."""
+        vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
+        return cls(vocabulary, settings.attribute, load_rate_book(settings.rate_card_directories()))
+
+
+def kernel(spans: pa.Table, rulebook: Rulebook) -> pa.Table:
+    """SPANS of whole traces -> CHARGES: what these traces cost and who pays. Pure."""
+    spans = in_order(spans)
+    facts = normalise_spans(spans, rulebook.vocabulary)
+    steps = attribute_steps(spans, facts, rulebook.walk)
+    return price_steps(steps, rulebook.rates)
+
+
+def explain(spans: pa.Table, rulebook: Rulebook) -> tuple[pa.Table, pa.Table]:
+    """CHARGES as `kernel` gives them, and VERDICTS: one row per span, why it counts or not."""
+    spans = in_order(spans)
+    facts = normalise_spans(spans, rulebook.vocabulary)
+    return kernel(spans, rulebook), explain_spans(spans, facts, rulebook.walk)
+
+
+def in_order(spans: pa.Table) -> pa.Table:
+    """SPANS sorted by (trace_id, start_ns, span_id), so that arrival order never matters."""
+    keys = [(name, "ascending") for name in ("trace_id", "start_ns", "span_id")]
+    return spans.take(pc.sort_indices(spans, sort_keys=keys)).combine_chunks()
+
+
+def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
+    """The attributes that decode keeps: what dialects and tags read, and what the user asks for."""
+    aliases = [key for keys in settings.attribute.tag_aliases.values() for key in keys]
+    return Keep(
+        keys=vocabulary.attribute_keys(),
+        prefixes=settings.keep,
+        resource_keys=aliases,
+        resource_prefixes=_RESOURCE_PREFIXES,
+    )
+
+
+@dataclass
+class Progress:
+    """Where the pipeline is. `spans_read` counts every journal position once, restarts included."""
+
+    position: int = 0
+    spans_read: int = 0
+    spans_open: int = 0
+    traces_open: int = 0
+
+
+class Settler:
+    """Turns closed traces into ledger commits."""
+
+    def __init__(self, ledger: Ledger, rulebook: Rulebook, settings: Settings) -> None:
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._settings = settings
+
+    def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
+        """Books what these traces should cost minus what is booked for them.
+
+        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries written); both are 0
+        for a re-sent or replayed trace.
+        """
+        spread = closed.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
+        trace_ids = spread.column("trace_id").combine_chunks()
+        booked = self._ledger.booked(
+            trace_ids, spread.column("start_ns_min"), spread.column("end_ns_max")
+        )
+        spans, fresh = closed, closed
+        if booked.spans.num_rows:
+            spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
+            fresh = spans.slice(booked.spans.num_rows)
+        context = self._linked(spans, trace_ids)
+        charges = kernel(concat([spans, context], SPANS), self._rulebook)
+        if context.num_rows:
+            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        entries = book_charges(charges, booked.entries, now_ns, config=self._settings.book)
+        if fresh.num_rows or entries.num_rows:
+            self._ledger.commit(fresh, entries, state, now_ns)
+        return fresh.num_rows, entries.num_rows
+
+    def _linked(self, spans: pa.Table, trace_ids: pa.Array) -> pa.Table:
+        """Stored spans of other traces that these link to: they may say who pays."""
+        links = spans.column("links").combine_chunks()
+        targets = pc.unique(links.flatten().field("trace_id")).drop_null()
+        others = targets.filter(pc.invert(pc.is_in(targets, value_set=trace_ids)))
+        if not len(others):
+            return SPANS.empty_table()
+        return self._ledger.booked(others, pc.min(spans.column("start_ns")).as_py()).spans
+
+
+def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
+    """Cuts SPANS that are grouped by trace into pieces of whole traces, about `rows_max` rows."""
+    if not spans.num_rows:
+        return
+    runs = pc.run_end_encode(spans.column("trace_id").combine_chunks()).run_ends.to_pylist()
+    start = 0
+    for end, following in zip(runs, [*runs[1:], None], strict=True):
+        if following is None or following - start > rows_max:
+            yield spans.slice(start, end - start)
+            start = end
+
+
+# --- the receiver process ------------------------------------------------------------------------
+
+
+def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
+    """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
+    vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
+    decoder = Decoder(keep_of(settings, vocabulary), settings.decode)
+    journal = Journal.open(settings.journal_path, settings.journal)
+
+    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
+        decoded = decoder.decode(payloads)
+        if decoded.spans.num_rows or decoded.rejects.num_rows:
+            journal.append(decoded.spans, decoded.rejects)
+        return decoded.outcomes
+
+    async def serve() -> None:
+        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
+        ready(await receiver.start())
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+        await receiver.stop(settings.stop_grace_s)
+
+    try:
+        asyncio.run(serve())
+    finally:
+        journal.close()
+
+
+# --- the pipeline process ------------------------------------------------------------------------
+
+
+def run_pipeline(settings: Settings) -> None:
+    """Follows the journal until SIGTERM or SIGINT; what is open then is read again at the start."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    rulebook = Rulebook.of(settings)
+    with closing(JournalReader.open(settings.journal_path, settings.journal)) as journal:
+        while not stop.is_set():
+            try:
+                _follow(journal, rulebook, settings, stop)
+            except TransientError as error:  # nothing is lost: the journal still has it
+                log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
+                stop.wait(_RETRY_S)
+
+
+def _follow(
+    journal: JournalReader, rulebook: Rulebook, settings: Settings, stop: threading.Event
+) -> None:
+    with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
+        follower = Follower(journal, ledger, rulebook, settings)
+        while not stop.is_set():
+            if not follower.step(time.time_ns()):
+                stop.wait(settings.poll_ms / 1000)
+
+
+class Follower:
+    """The loop of the pipeline process, one turn at a time."""
+
+    def __init__(
+        self, journal: JournalReader, ledger: Ledger, rulebook: Rulebook, settings: Settings
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._settler = Settler(ledger, rulebook, settings)
+        self._settings = settings
+        self._open = OpenTraces(settings.assemble)
+        self.progress = Progress(ledger.state.get("position", 0), ledger.state.get("spans_read", 0))
+        self._position = journal.first() - 1
+
+    def step(self, now_ns: int) -> bool:
+        """Reads what is new, settles what has closed, trims. False when there was nothing to do."""
+        read = self._read(now_ns)
+        closed = self._open.close(now_ns)
+        for part in slices_of_traces(closed.spans, self._settings.settle_spans_max):
+            self._settler.settle(part, self._state(), now_ns)
+        if closed.spans.num_rows:
+            lowest = self._open.lowest_position()
+            self._journal.trim(below=self._position + 1 if lowest is None else lowest)
+        self._publish()
+        return read or closed.spans.num_rows > 0
+
+    def _read(self, now_ns: int) -> bool:
+        start = self._position
+        for batch in self._journal.after(self._position, self._settings.read_bytes_max):
+            self._open.add(batch.position, batch.spans, now_ns)
+            self._position = batch.position
+            if batch.position > self.progress.position:
+                self.progress.position = batch.position
+                self.progress.spans_read += batch.spans.num_rows
+        return self._position > start
+
+    def _state(self) -> dict[str, int]:
+        return {"position": self.progress.position, "spans_read": self.progress.spans_read}
+
+    def _publish(self) -> None:
+        """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
+        self.progress.spans_open = self._open.spans
+        self.progress.traces_open = self._open.traces
+        temporary = self._settings.progress_path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self.progress)))
+        temporary.replace(self._settings.progress_path)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a replay did."""
+
+    requests: int = 0
+    spans: int = 0
+    kept: int = 0
+    traces: int = 0
+    entries: int = 0
+    quarantined: int = 0
+    malformed: tuple[str, ...] = ()
+
+
+def replay(
+    paths: Sequence[Path], settings: Settings, progress: Callable[[int, int], None]
+) -> Tally:
+    """Runs recorded requests through the same stages into a ledger; no network, no journal.
+
+    `progress(bytes done, bytes in all)`. A file or request that cannot be read is named in the
+    tally and costs nothing of the rest. Replaying the same files again changes nothing.
+    """
+    rulebook = Rulebook.of(settings)
+    decoder = Decoder(keep_of(settings, rulebook.vocabulary), settings.decode)
+    opened = OpenTraces(settings.assemble)
+    total = Tally()
+    done, size = 0, sum(path.stat().st_size for path in paths)
+    with Ledger.open(settings.ledger_path, _REPLAY, settings.ledger) as ledger:
+        settler = Settler(ledger, rulebook, settings)
+
+        def book(closed: Closed) -> None:
+            nonlocal total
+            for part in slices_of_traces(closed.spans, settings.settle_spans_max):
+                kept, written = settler.settle(part, dict(ledger.state), time.time_ns())
+                total = replace(total, kept=total.kept + kept, entries=total.entries + written)
+            total = replace(total, traces=total.traces + closed.traces.num_rows)
+
+        for turn, path in enumerate(paths):
+            for decoded in _decoded(path, decoder, settings):
+                opened.add(turn, decoded.spans, turn)
+                total = _count(total, path, decoded)
+                _quarantine(decoded.rejects, settings)
+                book(opened.close(turn))
+            done += path.stat().st_size
+            progress(done, size)
+        book(opened.close(len(paths), everything=True))
+    return total
+
+
+def _decoded(path: Path, decoder: Decoder, settings: Settings) -> Iterator[Decoded]:
+    """A file in groups of requests, decoded; an unreadable rest of it becomes one malformed one."""
+    group: list[Payload] = []
+    held = 0
+    try:
+        for body in read_requests(path, json_to_protobuf):
+            group.append(Payload(body, time.time_ns()))
+            held += len(body)
+            if held > settings.read_bytes_max:
+                yield decoder.decode(group)
+                group, held = [], 0
+    except PermanentError as error:
+        yield Decoded(SPANS.empty_table(), REJECTS.empty_table(), [Outcome(malformed=str(error))])
+    if group:
+        yield decoder.decode(group)
+
+
+def _count(total: Tally, path: Path, decoded: Decoded) -> Tally:
+    broken = [f"{path}: {o.malformed}" for o in decoded.outcomes if o.malformed]
+    return replace(
+        total,
+        requests=total.requests + len(decoded.outcomes) - len(broken),
+        spans=total.spans + decoded.spans.num_rows,
+        quarantined=total.quarantined + decoded.rejects.num_rows,
+        malformed=(*total.malformed, *broken),
+    )
+
+
+def _quarantine(rejects: pa.Table, settings: Settings) -> None:
+    """Keeps what was set aside where the service keeps it too."""
+    if rejects.num_rows:
+        with closing(Journal.open(settings.journal_path, settings.journal)) as journal:
+            journal.append(SPANS.empty_table(), rejects)

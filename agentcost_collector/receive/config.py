@@ -1,0 +1,59 @@
+"""Settings of the receiver."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from agentcost_collector.receive.address import parse
+
+MIB = 2**20
+
+
+def _checked(text: str) -> str:
+    parse(text)
+    return text
+
+
+Listen = Annotated[str, AfterValidator(_checked)]
+
+
+class Config(BaseModel):
+    """Where to listen, and how much to take at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    grpc: Listen = "127.0.0.1:4317"
+    """Address of the OTLP/gRPC listener, HOST:PORT or [IPV6]:PORT; port 0 takes any free one."""
+
+    http: Listen = "127.0.0.1:4318"
+    """Address of the OTLP/HTTP listener, HOST:PORT or [IPV6]:PORT; port 0 takes any free one."""
+
+    request_bytes_max: int = Field(default=64 * MIB, ge=1, le=2**31 - 1)
+    """Largest accepted request in bytes, after decompression. A larger one is refused for good."""
+
+    bytes_in_flight_max: int = Field(default=256 * MIB, ge=1)
+    """Bytes of all requests being read, waiting or being stored. Beyond it: try again later."""
+
+    group_requests_max: int = Field(default=4096, ge=1)
+    """Most requests stored with one commit."""
+
+    group_bytes_max: int = Field(default=16 * MIB, ge=1)
+    """Most bytes stored with one commit; a single larger request is a group of its own."""
+
+    body_wait_s: float = Field(default=30, gt=0)
+    """Seconds an HTTP client may take to send a request body."""
+
+    retry_delay_s: float = Field(default=1, gt=0, le=60)
+    """Seconds after which a sender that was put off should try again. Some SDKs give up after
+    10 seconds in all, so keep it small."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.bytes_in_flight_max < self.request_bytes_max:
+            raise ValueError(
+                f"bytes_in_flight_max ({self.bytes_in_flight_max}) must be at least "
+                f"request_bytes_max ({self.request_bytes_max})"
+            )
+        return self

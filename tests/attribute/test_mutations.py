@@ -1,0 +1,110 @@
+"""Whatever stacks and networks do to a trace, no call is counted twice and none is invented."""
+
+import random
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.recordings import names, requests_of
+from tests.support.walked import decode, table_of, walk_table
+
+Rows = list[dict[str, Any]]
+IDS_OF_A_CALL = ("response.id", "request.id", "call_id", "tool.call.id", ".openai.id", "pic.id")
+MS = 1_000_000
+
+
+@cache
+def recording(name: str) -> tuple[Rows, tuple[int, int]]:
+    spans = decode(requests_of(name))
+    return spans.to_pylist(), walk_table(spans).totals()
+
+
+def span_id(seed: object) -> str:
+    return f"{random.Random(repr(seed)).getrandbits(64):016x}"
+
+
+def totals(rows: Rows) -> tuple[int, int]:
+    return walk_table(table_of(rows)).totals()
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_span_repeated_under_another_scope_moves_nothing(data):
+    """A second instrumentation that reports a span again, beside it or beneath it."""
+    rows, truth = recording(data.draw(st.sampled_from(names())))
+    span = data.draw(st.sampled_from(rows))
+    beneath = data.draw(st.booleans())
+    twin = span | {
+        "span_id": span_id(span["span_id"]),
+        "scope_name": "another.instrumentation",
+        "parent_span_id": span["span_id"] if beneath else span["parent_span_id"],
+    }
+    assert totals([*rows, twin]) == truth
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_lost_span_never_adds_to_the_totals(data):
+    """Drop any span: what it reported may be missing, nothing else may appear."""
+    rows, truth = recording(data.draw(st.sampled_from(names())))
+    lost = data.draw(st.integers(0, len(rows) - 1))
+    remaining = totals(rows[:lost] + rows[lost + 1 :])
+    assert remaining[0] <= truth[0]
+    assert remaining[1] <= truth[1]
+
+
+def parallel(rows: Rows, times: int, offset_ns: int) -> Rows:
+    """The same work `times` times in one trace, each copy `offset_ns` after the one before."""
+    made = list(rows)
+    for copy in range(1, times):
+        ids = {row["span_id"]: span_id((row["span_id"], copy)) for row in rows}
+        for row in rows:
+            attributes = [
+                (key, f"{value}-{copy}" if key.endswith(IDS_OF_A_CALL) else value)
+                for key, value in row["attributes"]
+            ]
+            made.append(
+                row
+                | {
+                    "span_id": ids[row["span_id"]],
+                    "parent_span_id": ids.get(row["parent_span_id"], row["parent_span_id"]),
+                    "start_ns": row["start_ns"] + copy * offset_ns,
+                    "end_ns": row["end_ns"] + copy * offset_ns,
+                    "attributes": attributes,
+                }
+            )
+    return made
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(names()),
+    times=st.integers(2, 5),
+    offset_ns=st.sampled_from([0, 1, 1000, MS // 10, MS, 3 * MS, 10 * MS, 50 * MS, 1000 * MS]),
+)
+def test_the_same_calls_in_parallel_are_counted_as_often_as_they_were_made(name, times, offset_ns):
+    """Equal calls side by side at any offset stay as many calls as there were."""
+    rows, truth = recording(name)
+    assert totals(parallel(rows, times, offset_ns)) == (times * truth[0], times * truth[1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(name=st.sampled_from(names()), seed=st.integers())
+def test_order_of_arrival_does_not_matter(name, seed):
+    """Shuffled spans give the same steps, to the byte."""
+    rows, _ = recording(name)
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    assert walk_table(table_of(shuffled)).steps.equals(walk_table(table_of(rows)).steps)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_span_that_came_twice_with_other_content_counts_once(name):
+    """The fuller version of a span is used, whichever came first."""
+    rows, truth = recording(name)
+    partial = [row | {"attributes": [], "end_ns": row["end_ns"] - 1} for row in rows]
+    assert totals([*partial, *rows]) == truth
+    assert totals([*rows, *partial]) == truth

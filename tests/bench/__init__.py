@@ -1,0 +1,1 @@
+"""CPU per span of every stage. A script, not a test: `make bench`."""

@@ -1,0 +1,1 @@
+"""What tests, demo and benchmark share: recordings, their amplification, drawn trees, a server."""

@@ -1,0 +1,83 @@
+"""Runs decode, normalise and attribute over request bodies, for tests of the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from agentcost_collector.assemble import unique_spans
+from agentcost_collector.attribute import Config, attribute_steps, explain_spans
+from agentcost_collector.decode import Config as DecodeConfig
+from agentcost_collector.decode import Decoder, Keep
+from agentcost_collector.model.payload import Payload
+from agentcost_collector.model.schemas import SPANS, TAGS
+from agentcost_collector.normalise import compile_vocabulary, normalise_spans
+from agentcost_collector.normalise.dialects import DIALECTS
+
+CONFIG = Config()
+VOCABULARY = compile_vocabulary(DIALECTS, CONFIG.tag_aliases)
+_ALIASES = [alias for tag in TAGS for alias in CONFIG.tag_aliases[tag]]
+_KEEP = Keep(VOCABULARY.attribute_keys(), (), _ALIASES, ("service.", "telemetry.sdk."))
+_INPUT = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_short_tokens",
+    "cache_write_long_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Steps and verdicts of some spans, as tables."""
+
+    spans: pa.Table
+    steps: pa.Table
+    verdicts: pa.Table
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The steps as dictionaries."""
+        rows: list[dict[str, Any]] = self.steps.to_pylist()
+        return rows
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Steps that carry token counts."""
+        return [row for row in self.rows() if row["usage_role"] is not None]
+
+    def totals(self) -> tuple[int, int]:
+        """All input tokens (cached included) and all output tokens."""
+        calls = self.calls()
+        return sum(map(input_of, calls)), sum(row["output_tokens"] or 0 for row in calls)
+
+
+def input_of(step: dict[str, Any]) -> int:
+    """All input of a step, cached or not."""
+    return sum(step[name] or 0 for name in _INPUT)
+
+
+def decode(bodies: Iterable[bytes]) -> pa.Table:
+    """SPANS of request bodies, exact repeats removed, all rejects forbidden."""
+    decoded = Decoder(_KEEP, DecodeConfig()).decode([Payload(body, 0) for body in bodies])
+    assert not decoded.rejects.num_rows
+    return unique_spans(decoded.spans)[0]
+
+
+def walk_table(spans: pa.Table, config: Config = CONFIG) -> Walked:
+    """Steps and verdicts of SPANS in any order."""
+    keys = [(name, "ascending") for name in ("trace_id", "start_ns", "span_id")]
+    spans = spans.sort_by(keys).combine_chunks()
+    facts = normalise_spans(spans, VOCABULARY)
+    steps = attribute_steps(spans, facts, config)
+    return Walked(spans, steps, explain_spans(spans, facts, config))
+
+
+def walk_bodies(bodies: Iterable[bytes]) -> Walked:
+    """Steps and verdicts of request bodies."""
+    return walk_table(decode(bodies))
+
+
+def table_of(rows: list[dict[str, Any]]) -> pa.Table:
+    """SPANS from dictionaries, as `to_pylist` gives them."""
+    return pa.Table.from_pylist(rows, schema=SPANS)
