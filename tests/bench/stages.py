@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from agentcost_collector.ledger import Ledger
-from agentcost_collector.settings import load_settings
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agentcost_collector import pipeline
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.journal import JournalReader
+from agentcost_collector.ledger import Ledger
 from agentcost_collector.pipeline import Follower, Rulebook
+from agentcost_collector.settings import load_settings
 
 STAGES: tuple[tuple[object, str, str], ...] = (
     (JournalReader, "after", "journal read"),
@@ -57,7 +57,9 @@ def settle(data: Path, spans: int) -> dict[str, float]:
         for owner, name, stage in STAGES:
             timed = _timed(getattr(owner, name), stage, spent)
             stack.enter_context(patch.object(owner, name, timed))
-        journal = stack.enter_context(JournalReader.open(settings.journal_path, settings.journal))
+        journal = stack.enter_context(
+            closing(JournalReader.open(settings.journal_path, settings.journal))
+        )
         ledger = stack.enter_context(
             Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger)
         )

@@ -1,4 +1,4 @@
-"""Langfuse SDK. Its usage buckets are disjoint: `input` leaves out every `input_*` bucket."""
+"""Langfuse SDK. Its usage buckets are disjoint; `normalise/usage.py` adds them up."""
 
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
@@ -30,5 +30,4 @@ DIALECT = Dialect(
             "event": Kind.OTHER,
         }
     },
-    excludes_cache=("*",),
 )

@@ -1,0 +1,189 @@
+"""From rate card files to a RateBook: the checks that look beyond one part of one card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from agentcost_collector.model.errors import ConfigError
+from agentcost_collector.model.reasons import CostReason
+from agentcost_collector.model.units import LEAVES, OPERATIONS
+from agentcost_collector.price.card import Alias, Line, Price
+from agentcost_collector.price.ratebook import Offer, RateBook
+from agentcost_collector.price.read import CardFile, read_cards
+
+DIGEST_CHARS = 16
+
+
+def load_rate_book(directories: Sequence[Path]) -> RateBook:
+    """The cards of all folders; a later folder's card replaces an earlier one of the same id.
+
+    Raises ConfigError `file:line: what is wrong, what to do`.
+    """
+    files = read_cards(directories)
+    offers: list[Offer] = []
+    aliases: dict[str, list[tuple[int, Offer | CostReason]]] = {}
+    seen: dict[str, str] = {}
+    for file in files:
+        mine = {}
+        for index, sku in enumerate(file.card.skus):
+            place = file.at("skus", index, "sku")
+            if sku.sku in seen:
+                raise ConfigError(
+                    f"{place}: sku '{sku.sku}' is also at {seen[sku.sku]}; rename or remove one"
+                )
+            seen[sku.sku] = place
+            mine[sku.sku] = _offer(file, index)
+        offers += mine.values()
+        for index, alias in enumerate(file.card.aliases):
+            _add_alias(aliases, alias, mine, file.at("aliases", index))
+    _refuse_overlaps(offers, aliases, seen)
+    digest = hashlib.sha256(json.dumps([(f.card.card_id, f.digest) for f in files]).encode())
+    return RateBook(offers, {k: tuple(v) for k, v in aliases.items()}, digest.hexdigest())
+
+
+def bundled_rate_cards() -> Path:
+    """The folder of rate cards that come with this package."""
+    package = Path(__file__).parent.parent
+    installed = package / "rate_cards"
+    return installed if installed.is_dir() else package.parent / "rate_cards"
+
+
+def _offer(file: CardFile, index: int) -> Offer:
+    card, sku = file.card, file.card.skus[index]
+    _check(file, index)
+    lines: dict[str, tuple[Line, ...]] = {}
+    for line in sku.lines:
+        if line.included_in is None:
+            lines[line.kind] = (*lines.get(line.kind, ()), line)
+    for line in sku.lines:
+        if line.included_in is not None:
+            lines[line.kind] = lines[line.included_in]
+    dated = [*(p for line in sku.lines for p in line.prices), *sku.adjustments]
+    edges = {d.start_us for d in dated} | {d.to_us for d in dated if d.to_us is not None}
+    return Offer(
+        sku=sku,
+        card_id=card.card_id,
+        issuer=card.issuer,
+        digest=file.digest[:DIGEST_CHARS],
+        clock=card.defaults.rated_at,
+        assume=card.defaults.assume,
+        step_kinds=frozenset(OPERATIONS[o] for o in sku.match.operation),
+        lines=lines,
+        breaks=tuple(sorted(edges)),
+    )
+
+
+def _check(file: CardFile, index: int) -> None:
+    """What one SKU must keep to beyond the schema."""
+    card, sku = file.card, file.card.skus[index]
+    bands = {b.id for b in sku.band.bands} if sku.band else set()
+    own = {line.kind for line in sku.lines if line.prices}
+    if sku.match.model is None and (sku.band or sku.schedule):
+        raise ConfigError(
+            f"{file.at('skus', index)}: a SKU without `model` has no `band` or `schedule`;"
+            " add a model or remove them"
+        )
+    known: set[str] = set()
+    ids: set[str] = set()
+    for number, line in enumerate(sku.lines):
+        place = file.at("skus", index, "lines", number)
+        condition = f"{line.kind} {sorted(line.when.items())}"
+        if line.id in ids or condition in known:
+            raise ConfigError(
+                f"{place}: line '{line.id}' repeats an id, or a kind with the same `when`, of this"
+                " SKU; append a price to the first line instead"
+            )
+        ids.add(line.id)
+        known.add(condition)
+        if line.included_in is not None and (line.included_in not in own or line.kind in own):
+            raise ConfigError(
+                f"{place}: `included_in: {line.included_in}` needs a priced line of that kind and"
+                f" none of kind {line.kind}"
+            )
+        for price in line.prices:
+            _check_price(price, bands, card.sources.keys(), place)
+    for leaf in LEAVES:
+        named = own.intersection(leaf.kinds)
+        if len(named) > 1:
+            raise ConfigError(
+                f"{file.at('skus', index)}: {' and '.join(sorted(named))} are counted together;"
+                " keep one of them"
+            )
+    for adjustment in sku.adjustments:
+        if adjustment.src not in card.sources:
+            raise ConfigError(
+                f"{file.at('skus', index, 'adjustments')}: source '{adjustment.src}' is not under"
+                " `sources`; add it"
+            )
+
+
+def _check_price(price: Price, bands: set[str], sources: Iterable[str], place: str) -> None:
+    if price.src not in sources:
+        raise ConfigError(f"{place}: source '{price.src}' is not under `sources`; add it")
+    if isinstance(price.amount, dict) and not (price.amount and bands.issuperset(price.amount)):
+        raise ConfigError(
+            f"{place}: amounts for bands that the SKU's `band` lacks; correct the ids"
+        )
+
+
+def _add_alias(
+    aliases: dict[str, list[tuple[int, Offer | CostReason]]],
+    alias: Alias,
+    offers: dict[str, Offer],
+    place: str,
+) -> None:
+    timeline = aliases.setdefault(alias.model.lower(), [(0, CostReason.BEFORE_HISTORY)])
+    if alias.to not in offers:
+        raise ConfigError(
+            f"{place}: alias to '{alias.to}', which is no SKU of this card; correct it"
+        )
+    last = timeline[-1]
+    if last[0] > alias.start_us or (last[0] == alias.start_us and isinstance(last[1], Offer)):
+        raise ConfigError(
+            f"{place}: aliases of '{alias.model}' must be in one card, in ascending order of `from`"
+        )
+    if last[0] == alias.start_us:
+        timeline.pop()
+    timeline.append((alias.start_us, offers[alias.to]))
+    if alias.until_us is not None:
+        timeline.append((alias.until_us, CostReason.AFTER_HISTORY))
+
+
+def _refuse_overlaps(
+    offers: Sequence[Offer],
+    aliases: dict[str, list[tuple[int, Offer | CostReason]]],
+    places: dict[str, str],
+) -> None:
+    """No name or regex may mean two SKUs of one provider, operation and region."""
+    by_name: dict[str, list[Offer]] = defaultdict(list)
+    for offer in offers:
+        models = offer.match.model
+        for name in (*(n.lower() for n in models.equals), *models.regex) if models else ():
+            for other in by_name[name]:
+                if _overlap(offer, other):
+                    raise ConfigError(
+                        f"{places[offer.sku.sku]}: '{name}' also matches sku '{other.sku.sku}' at"
+                        f" {places[other.sku.sku]}; remove it from one of them"
+                    )
+            by_name[name].append(offer)
+    for name, timeline in aliases.items():
+        meant = [o for _, o in timeline if isinstance(o, Offer)]
+        for offer in by_name[name]:
+            if any(_overlap(offer, other) for other in meant):
+                raise ConfigError(
+                    f"{places[offer.sku.sku]}: model '{name}' is also an alias; remove one of them"
+                )
+
+
+def _overlap(one: Offer, other: Offer) -> bool:
+    providers = (one.match.provider, other.match.provider)
+    regions = (one.match.region, other.match.region)
+    return (
+        bool(one.step_kinds & other.step_kinds)
+        and (None in providers or bool(set(providers[0] or ()) & set(providers[1] or ())))
+        and ("any" in regions or bool(set(regions[0]) & set(regions[1])))
+    )
