@@ -15,7 +15,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -198,7 +197,7 @@ def run_pipeline(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
-    with closing(JournalReader.open(settings.journal_path, settings.journal)) as journal:
+    with JournalReader.open(settings.journal_path, settings.journal) as journal:
         while not stop.is_set():
             try:
                 _follow(journal, rulebook, settings, stop)
@@ -347,5 +346,5 @@ def _count(total: Tally, path: Path, decoded: Decoded) -> Tally:
 def _quarantine(rejects: pa.Table, settings: Settings) -> None:
     """Keeps what was set aside where the service keeps it too."""
     if rejects.num_rows:
-        with closing(Journal.open(settings.journal_path, settings.journal)) as journal:
+        with Journal.open(settings.journal_path, settings.journal) as journal:
             journal.append(SPANS.empty_table(), rejects)
