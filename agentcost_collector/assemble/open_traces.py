@@ -72,7 +72,9 @@ class OpenTraces:
         self._settling: deque[_Arrivals] = deque()
         self._idling: deque[_Arrivals] = deque()
         self._small: list[Chunk] = []
+        self._sparse: dict[Chunk, None] = {}  # less than half of their rows are open
         self._spans = 0
+        self._rows_held = 0  # open, or closed but in a chunk that is still needed
         self._row_bytes = 0
         self.rows_copied = 0
         """Rows copied so far, for closing and for clearing out. A measure of the work done."""
@@ -218,6 +220,7 @@ class OpenTraces:
         for trace, start, stop in zip(traces, starts, stops, strict=True):
             trace.pieces[chunk] = (start, stop)
         self._row_bytes += chunk.row_bytes * chunk.live
+        self._rows_held += chunk.live
         if chunk.live < _SMALL_ROWS:
             self._small.append(chunk)
 
@@ -247,7 +250,8 @@ class OpenTraces:
         return Closed(spans, traces, removed)
 
     def _clear(self, closed: list[Trace]) -> None:
-        """Lets go of the rows of closed traces; a chunk that is mostly theirs is rebuilt."""
+        """Lets go of the rows of closed traces. Where more than half of all rows held are closed,
+        the chunks that are mostly closed are rebuilt as one."""
         touched: dict[Chunk, None] = {}
         for trace in closed:
             for chunk, (start, stop) in trace.pieces.items():
@@ -255,8 +259,16 @@ class OpenTraces:
                 touched[chunk] = None
             trace.pieces.clear()
         for chunk in touched:
-            if 0 < chunk.live < len(chunk.rows) // 2:
-                self._rebuild([chunk])
+            if not chunk.live:
+                self._drop(chunk)
+            elif 2 * chunk.live < len(chunk.rows):
+                self._sparse[chunk] = None
+        if self._sparse and self._rows_held > 2 * self._spans + _SMALL_ROWS:
+            self._rebuild(list(self._sparse))
+
+    def _drop(self, chunk: Chunk) -> None:
+        self._rows_held -= len(chunk.rows)
+        self._sparse.pop(chunk, None)
 
     def _merge_small(self) -> None:
         """Makes one chunk of many small ones: a chunk of one row takes as much as fifty rows."""
@@ -278,5 +290,6 @@ class OpenTraces:
         for chunk in chunks:
             self._row_bytes -= chunk.row_bytes * chunk.live
             chunk.live = 0
+            self._drop(chunk)
         self._small = [chunk for chunk in self._small if chunk not in old]
         self._keep(shrink(table), gathered.traces, traces)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentcost_collector.model.schemas import ATTRIBUTES, SPANS
 from agentcost_collector.model.tables import conform
@@ -75,27 +76,17 @@ def shrink_columns(columns: list[pa.ChunkedArray], schema: pa.Schema) -> list[pa
 
 
 def _shrink(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    given = _codes(column)
     distinct = column.dictionary.dictionary_encode()
-    values, count = distinct.dictionary, len(distinct.dictionary)
-    # Code `count` stands for NULL in all that follows.
-    same = np.append(_codes(distinct), count)
-    same[same < 0] = count
-    codes = same[given]
-    first = np.full(count + 1, len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # written last: the first row of each value
-    used = np.argsort(first[:count], kind="stable")[: np.count_nonzero(first[:count] < len(codes))]
-    place = np.zeros(count + 1, dtype=np.int32)
-    place[used] = np.arange(len(used), dtype=np.int32)
-    mask = codes == count
-    indices = pa.array(place[codes], mask=mask if mask.any() else None)
-    return pa.DictionaryArray.from_arrays(indices, values.take(pa.array(used)))
-
-
-def _codes(column: pa.DictionaryArray) -> np.ndarray:
-    """Codes of a dictionary array, -1 for NULL."""
-    codes: np.ndarray = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes
+    codes = column.indices
+    if len(distinct.dictionary) < len(column.dictionary):  # a value twice, or NULL as a value
+        codes = distinct.indices.take(codes)
+    used = codes.unique().drop_null()
+    place = np.zeros(len(distinct.dictionary) + 1, dtype=np.int32)
+    place[used.to_numpy()] = np.arange(len(used), dtype=np.int32)
+    indices = pa.array(place[codes.fill_null(-1).to_numpy()])
+    if codes.null_count:
+        indices = pc.if_else(codes.is_valid(), indices, pa.scalar(None, pa.int32()))
+    return pa.DictionaryArray.from_arrays(indices, distinct.dictionary.take(used))
 
 
 def _pair_fields() -> tuple[pa.Field, pa.Field]:

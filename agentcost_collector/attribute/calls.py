@@ -12,7 +12,6 @@ from agentcost_collector.attribute.ownership import (
     Ownership,
     Rules,
     Spans,
-    best_of,
     contained,
     drop,
     reason_code,
@@ -23,6 +22,7 @@ from agentcost_collector.attribute.siblings import (
     buckets,
     match_bucket,
     may_be_twins,
+    pair_in_step,
     silent_pair,
 )
 from agentcost_collector.attribute.tree import NONE, Tree, below, is_ancestor, nearest
@@ -31,6 +31,12 @@ from agentcost_collector.model.reasons import UsageReason
 
 CALL_KINDS = tuple(KINDS.index(k) for k in (Kind.LLM, Kind.EMBEDDING, Kind.RERANK))
 BLOCKER_KINDS = tuple(KINDS.index(k) for k in (Kind.TOOL, Kind.AGENT, Kind.RETRIEVAL))
+
+
+_TWIN_REASONS = tuple(
+    reason_code(r)
+    for r in (UsageReason.NESTED_TWIN, UsageReason.SIBLING_TWIN, UsageReason.SAME_RESPONSE)
+)
 
 
 def own_calls(s: Spans, rules: Rules) -> Ownership:
@@ -154,7 +160,9 @@ def _below_orphan(tree: Tree) -> np.ndarray:
 
 def _sibling_twins(s: Spans, o: Ownership, rules: Rules) -> None:
     """Spans of different scopes beside each other that report the same call."""
-    for bucket in buckets(s, np.flatnonzero(o.call)):
+    pair_in_step(s, o, rules)
+    paired = np.unique(o.survivor[o.reason == reason_code(UsageReason.SIBLING_TWIN)])
+    for bucket in buckets(s, np.setdiff1d(np.flatnonzero(o.call), paired)):
         match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, may_be_twins)
 
 
@@ -174,9 +182,8 @@ def _same_response(s: Spans, o: Ownership) -> None:
             else:
                 home.append(row)
         for twins in groups:
-            survivor = best_of(s, twins)
-            others = np.array([m for m in twins if m != survivor], dtype=np.int64)
-            drop(o, others, np.full(len(others), survivor), UsageReason.SAME_RESPONSE)
+            others = np.array(twins[1:], np.int64)
+            drop(o, others, np.full(len(others), twins[0]), UsageReason.SAME_RESPONSE)
 
 
 def _one_call(s: Spans, a: int, b: int) -> bool:
@@ -235,7 +242,8 @@ def _judge_silent(s: Spans, o: Ownership, rows: np.ndarray, rules: Rules) -> Non
 
 
 def _settle(s: Spans, o: Ownership) -> None:
-    """Follows chains of twins to the one that is counted, and picks the best of each group."""
+    """Follows chains of twins to their end, then counts each group for its best span: one with
+    numbers, in the process of the group's outermost, the deepest, the latest to start."""
     for _ in range(64):
         known = np.flatnonzero(o.survivor >= 0)
         target = o.survivor[o.survivor[known]]
@@ -243,25 +251,26 @@ def _settle(s: Spans, o: Ownership) -> None:
         if not move.any():
             break
         o.survivor[known[move]] = target[move]
-    twins = np.flatnonzero(
-        (o.survivor >= 0) & (o.survivor != np.arange(len(o.survivor))) & _is_twin(o)
-    )
-    for survivor in np.unique(o.survivor[twins]):
-        group = [int(survivor), *twins[o.survivor[twins] == survivor].tolist()]
-        best = best_of(s, group)
-        if best != survivor:
-            members = np.flatnonzero(o.survivor == survivor)
-            o.survivor[members] = best
-            o.reason[survivor], o.reason[best] = o.reason[best], NONE
-            o.call[survivor], o.call[best] = False, True
-
-
-def _is_twin(o: Ownership) -> np.ndarray:
-    twin = [
-        reason_code(r)
-        for r in (UsageReason.NESTED_TWIN, UsageReason.SIBLING_TWIN, UsageReason.SAME_RESPONSE)
-    ]
-    return np.isin(o.reason, twin)
+    twins = np.flatnonzero((o.survivor >= 0) & np.isin(o.reason, _TWIN_REASONS))
+    heads = np.unique(o.survivor[twins])
+    member = np.concatenate([heads, twins])
+    group = np.concatenate([heads, o.survivor[twins]])
+    outermost = member[np.lexsort((member, s.start[member], s.tree.depth[member], group))]
+    _, first = np.unique(o.survivor[outermost], return_index=True)
+    home = np.zeros(len(o.survivor), np.int64)
+    home[heads] = s.process[outermost[first]]
+    silent = (s.input[member] < 0) & (s.output[member] < 0)
+    away = s.process[member] != home[group]
+    order = np.lexsort((member, -s.start[member], -s.tree.depth[member], away, silent, group))
+    _, first = np.unique(group[order], return_index=True)
+    best = np.full(len(o.survivor), NONE, np.int64)
+    best[heads] = member[order][first]
+    changed = heads[best[heads] != heads]
+    o.reason[changed], o.reason[best[changed]] = o.reason[best[changed]], NONE
+    o.call[best[changed]] = o.call[changed]
+    o.call[changed] = False
+    moved = np.flatnonzero((o.survivor >= 0) & np.isin(o.survivor, changed))
+    o.survivor[moved] = best[o.survivor[moved]]
 
 
 def _residuals(s: Spans, o: Ownership, carriers: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,19 +62,21 @@ class Rules:
 
 def same_numbers(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Equal input and output, or equal but for how cache or reasoning was counted."""
-    difference_in = np.abs(np.maximum(s.input[a], 0) - np.maximum(s.input[b], 0))
-    difference_out = np.abs(np.maximum(s.output[a], 0) - np.maximum(s.output[b], 0))
 
-    def explained(difference: np.ndarray, *parts: np.ndarray) -> np.ndarray:
-        equal = difference == 0
-        for part in parts:
-            equal |= (difference == part[a]) | (difference == part[b])
-        return equal
+    def counts(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.maximum(values[rows], 0)
 
-    write, read = np.maximum(s.cache_write, 0), np.maximum(s.cache_read, 0)
-    return explained(difference_in, read, write, read + write) & explained(
-        difference_out, np.maximum(s.reasoning, 0)
-    )
+    in_difference = np.abs(counts(s.input, a) - counts(s.input, b))
+    out_difference = np.abs(counts(s.output, a) - counts(s.output, b))
+    same_in, same_out = in_difference == 0, out_difference == 0
+    if same_in.all() and same_out.all():
+        return same_in
+    for rows in (a, b):
+        read, write = counts(s.cache_read, rows), counts(s.cache_write, rows)
+        same_in |= (in_difference == read) | (in_difference == write)
+        same_in |= in_difference == read + write
+        same_out |= out_difference == counts(s.reasoning, rows)
+    return same_in & same_out
 
 
 def contained(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarray:
@@ -95,15 +96,3 @@ def drop(o: Ownership, rows: np.ndarray, survivor: np.ndarray, reason: UsageReas
     o.survivor[rows] = survivor
     o.reason[rows] = reason_code(reason)
     o.call[rows] = False
-
-
-def best_of(s: Spans, group: Sequence[int]) -> int:
-    """The span a group of twins is counted for: with numbers, in the caller's process, deepest."""
-    caller = min(group, key=lambda r: (s.tree.depth[r], s.start[r], r))
-
-    def order(row: int) -> tuple[bool, bool, int, int, int]:
-        silent = s.input[row] < 0 and s.output[row] < 0
-        away = s.process[row] != s.process[caller]
-        return silent, away, -int(s.tree.depth[row]), -int(s.start[row]), row
-
-    return min(group, key=order)

@@ -10,7 +10,6 @@ from agentcost_collector.attribute.ownership import (
     Ownership,
     Rules,
     Spans,
-    best_of,
     contained,
     drop,
     same_id,
@@ -35,6 +34,35 @@ def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     high = np.maximum.reduceat(s.scope[rows], starts)
     ends = np.r_[starts[1:], len(rows)]
     return [rows[starts[i] : ends[i]] for i in np.flatnonzero(low != high)]
+
+
+def pair_in_step(s: Spans, o: Ownership, rules: Rules) -> None:
+    """The usual case at once: two scopes, the same calls in each, in the same order.
+
+    Of calls with exactly equal numbers, the n-th of one scope is the n-th of the other where that
+    holds for all of them; what does not fit so is left to `match_bucket`.
+    """
+    rows = np.flatnonzero(o.call)
+    columns = (s.output, s.input, s.model, s.process, s.kind, s.tree.trace)
+    rows = rows[np.lexsort((s.start[rows], s.scope[rows], *(c[rows] for c in columns)))]
+    key = np.stack([c[rows] for c in columns])
+    starts = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])[: len(rows)]
+    size = np.diff(np.r_[starts, len(rows)])
+    half = size // 2
+    even = (size > 1) & (size % 2 == 0)
+    starts, half = starts[even], half[even]
+    group = np.repeat(np.arange(len(starts)), half)
+    nth = np.arange(len(group)) - np.repeat(np.cumsum(half) - half, half)
+    a = rows[starts[group] + nth]
+    b = rows[starts[group] + half[group] + nth]
+    one_scope = s.scope[a] == np.repeat(s.scope[rows[starts]], half)
+    other = s.scope[b] == np.repeat(s.scope[rows[starts + half]], half)
+    fits = one_scope & other & (s.scope[a] != s.scope[b])
+    fits &= contained(s, a, b, rules.slack_ns) & may_be_twins(s, a, b)
+    fits &= ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
+    whole = np.ones(len(starts), bool)
+    np.logical_and.at(whole, group, fits)
+    drop(o, b[whole[group]], a[whole[group]], UsageReason.SIBLING_TWIN)
 
 
 def may_be_twins(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -73,10 +101,7 @@ def match_bucket(
             groups[group].append(int(members[member]))
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
     for twins in groups:
-        if len(twins) > 1:
-            survivor = best_of(s, twins)
-            others = np.array([m for m in twins if m != survivor])
-            drop(o, others, np.full(len(others), survivor), reason)
+        drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), reason)
 
 
 def _edges(

@@ -19,7 +19,6 @@ from agentcost_collector.attribute.tree import (
     topmost_or_self,
 )
 from agentcost_collector.model.kinds import KINDS, Kind
-from agentcost_collector.model.schemas import TAGS
 
 BOUNDARY_KINDS = tuple(KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.RERANK))
 
@@ -84,6 +83,8 @@ def resolve_tag(
         take = hit & (found >= 0)
         value[take], source[take] = found[take], kind
 
+    if not at.names:
+        return _defaulted(value, source, [], default)
     fill(anchors.payer, at.own, at.nearest, _ANCESTOR)
     here = (source == _ANCESTOR) & (at.nearest[anchors.payer] == anchors.rows)
     source[here] = _SPAN
@@ -94,18 +95,26 @@ def resolve_tag(
     fill(anchors.rows, at.resource, at.self, _INSIDE)
     fill(anchors.linked, at.own, at.nearest, _LINK)
     fill(anchors.linked, at.resource, at.self, _LINK)
-    names = at.names
-    if default is not None:
-        source[value < 0] = _DEFAULT
-        value[value < 0] = len(names)
-        names = [*names, default]
-    return Tagged(value, names, source)
+    return _defaulted(value, source, at.names, default)
+
+
+def _defaulted(
+    value: np.ndarray, source: np.ndarray, names: list[str], default: str | None
+) -> Tagged:
+    """Gives the default to those that found nothing."""
+    if default is None:
+        return Tagged(value, names, source)
+    source[value < 0] = _DEFAULT
+    value[value < 0] = len(names)
+    return Tagged(value, [*names, default], source)
 
 
 def resolve_owner(facts: pa.Table, tree: Tree, anchors: Anchors, tag: str, payer: Tagged) -> Tagged:
     """The doer's value of a tag: declared inside the boundary, else by its service, else the
     payer's. A value inside that merely repeats the payer's was handed down, not declared."""
     at = _Levels(facts, tree, tag)
+    if not at.names:
+        return payer
     declared = at.nearest[anchors.rows]
     inside = (anchors.boundary >= 0) & (declared >= 0)
     inside &= tree.depth[np.maximum(declared, 0)] >= tree.depth[np.maximum(anchors.boundary, 0)]
@@ -163,10 +172,3 @@ def linked_rows(spans: pa.Table) -> np.ndarray:
     hit = np.flatnonzero(row >= 0)[::-1]
     result[source[hit]] = row[hit]
     return result
-
-
-def all_tags(
-    facts: pa.Table, tree: Tree, anchors: Anchors, defaults: dict[str, str]
-) -> dict[str, Tagged]:
-    """The six tags of every step."""
-    return {tag: resolve_tag(facts, tree, anchors, tag, defaults.get(tag)) for tag in TAGS}

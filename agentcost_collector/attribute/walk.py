@@ -16,6 +16,7 @@ from agentcost_collector.attribute.tree import (
     Tree,
     build_tree,
     depths,
+    is_ancestor,
     nearest,
 )
 from agentcost_collector.model.kinds import KINDS, Kind
@@ -101,34 +102,28 @@ def _place_lost_embeddings(s: Spans, o: Ownership, slack_ns: int) -> np.ndarray:
     top = (s.tree.depth <= 1) & ((s.tree.depth == 1) | s.tree.orphan)
     stray = np.flatnonzero(o.call & (s.kind == _EMBEDDING) & top)
     around = np.flatnonzero(np.isin(s.kind, (_TOOL, _RETRIEVAL)))
-    for trace in np.intersect1d(s.tree.trace[stray], s.tree.trace[around]):
-        tools = around[s.tree.trace[around] == trace]
-        for row in stray[s.tree.trace[stray] == trace]:  # few: strays beside tools
-            holds = (
-                (s.process[tools] == s.process[row])
-                & (s.start[tools] <= s.start[row] + slack_ns)
-                & (s.end[tools] >= s.end[row] - slack_ns)
-            )
-            place = _deepest_of_chain(s.tree, tools[holds])
-            if place >= 0:
-                s.tree.parent[row] = place
-                inferred[row] = True
-    if inferred.any():
+    first = np.searchsorted(s.tree.trace[around], s.tree.trace[stray], "left")
+    last = np.searchsorted(s.tree.trace[around], s.tree.trace[stray], "right")
+    which = np.repeat(np.arange(len(stray)), last - first)
+    offset = np.arange(len(which)) - np.repeat(
+        np.cumsum(last - first) - (last - first), last - first
+    )
+    row, tool = stray[which], around[first[which] + offset]
+    holds = s.process[tool] == s.process[row]
+    holds &= (s.start[tool] <= s.start[row] + slack_ns) & (s.end[tool] >= s.end[row] - slack_ns)
+    row, tool, which = row[holds], tool[holds], which[holds]
+    deepest = np.full(len(stray), NONE, dtype=np.int64)
+    order = np.argsort(s.tree.depth[tool], kind="stable")
+    deepest[which[order]] = tool[order]
+    in_chain = (tool == deepest[which]) | is_ancestor(s.tree, tool, deepest[which])
+    one_chain = deepest >= 0
+    np.logical_and.at(one_chain, which, in_chain)
+    placed = stray[one_chain]
+    s.tree.parent[placed] = deepest[one_chain]
+    inferred[placed] = True
+    if len(placed):
         s.tree.depth = depths(s.tree.parent)
     return inferred
-
-
-def _deepest_of_chain(tree: Tree, rows: np.ndarray) -> int:
-    """The deepest of rows that all lie on one path from the root; -1 if they do not."""
-    if not len(rows):
-        return NONE
-    rows = rows[np.argsort(tree.depth[rows])]
-    deepest = int(rows[-1])
-    path, at = set(), deepest
-    while at >= 0:
-        path.add(at)
-        at = int(tree.parent[at])
-    return deepest if all(int(r) in path for r in rows) else NONE
 
 
 def _tool_steps(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.ndarray:

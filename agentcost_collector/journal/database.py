@@ -68,7 +68,7 @@ def connect(file: Path, busy_timeout_ms: int) -> sqlite3.Connection:
     Raises ConfigError where there is no such file, or a newer version wrote it.
     """
     if not file.exists():
-        raise ConfigError(f"There is no journal in {file.parent}; start the collector first.")
+        raise _no_journal(file)
     with world_errors(file):
         db = sqlite3.connect(
             f"file:{quote(str(file.absolute()))}?mode=rw",
@@ -118,8 +118,13 @@ def prepare_writer(db: sqlite3.Connection, file: Path) -> None:
 
 
 def prepare_reader(db: sqlite3.Connection, file: Path) -> None:
-    """Forbids every write through this connection."""
+    """Forbids every write through this connection.
+
+    Raises ConfigError where the writer has not yet finished creating the journal.
+    """
     with world_errors(file):
+        if not _version(db):
+            raise _no_journal(file)
         db.execute("PRAGMA query_only=ON")
 
 
@@ -157,6 +162,10 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _no_journal(file: Path) -> ConfigError:
+    return ConfigError(f"There is no journal in {file.parent}; start the collector first.")
 
 
 def _version(db: sqlite3.Connection) -> int:

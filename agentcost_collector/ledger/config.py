@@ -31,11 +31,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     scan_days: int = Field(default=2, ge=0)
     """Days before and after a late span in which the scan looks for the rest of its trace."""
 
-    checkpoint_every: int = Field(default=100, ge=1)
-    """Commits between two checkpoints of each Delta log."""
+    checkpoint_every: int = Field(default=25, ge=1)
+    """Versions between two checkpoints of each Delta log; each one in between slows commits."""
 
-    row_group_rows: int = Field(default=65_536, ge=1_000)
-    """Rows in a Parquet row group at most."""
+    row_group_rows: int = Field(default=16_384, ge=1_000)
+    """Rows in a Parquet row group at most: what is read at least to find one trace."""
 
     zstd_level: int = Field(default=3, ge=1, le=19)
     """Compression of data files."""

@@ -143,6 +143,9 @@ class Log:
         sync(log / f"{self.version:020d}.checkpoint.parquet")
         sync(log / "_last_checkpoint")
         sync(log)
+        # superseded ones repeat the whole table; one is kept for readers that have begun
+        for superseded in sorted(log.glob("*.checkpoint.parquet"))[:-2]:
+            superseded.unlink()
         # the object's memory and commit time grow with every commit since it was opened
         self._delta = DeltaTable(self.directory)
 

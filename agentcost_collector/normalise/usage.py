@@ -164,9 +164,12 @@ def _disjoint_buckets(data: dict[str, Any]) -> dict[str, int]:
 
 
 def _literal(text: str) -> Any:
-    for read in (json.loads, ast.literal_eval):
+    """JSON or a Python literal. A repr of numbers is nearly JSON, which reads 10 times faster."""
+    nearly = text.replace("'", '"').replace("None", "null")
+    nearly = nearly.replace("True", "true").replace("False", "false")
+    for read, form in ((json.loads, text), (json.loads, nearly), (ast.literal_eval, text)):
         try:
-            return read(text)
+            return read(form)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
     return None

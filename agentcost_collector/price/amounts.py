@@ -19,6 +19,7 @@ from agentcost_collector.price.rates import Rate
 _PRODUCT_MAX = (1 << 62) - 1
 _LINE_MAX = 1 << 58  # so that the sum of all lines of a step stays in int64
 _RULE_MAX = 1 << 60
+_INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,18 @@ def amount(quantity: int, rate: Rate, scale: int) -> int:
 def counts(column: pa.ChunkedArray) -> np.ndarray:
     """A column of one chunk as int64 counts of its smallest digit; NULL is 0.
 
-    Decimals beyond int64 become its greatest value, which always goes the slow way.
+    Decimals beyond int64 become its greatest or least value; the greatest goes the slow way.
     """
-    if not pa.types.is_decimal(column.type):
-        return np.asarray(column.fill_null(0).to_numpy(), dtype=np.int64)
     array = column.chunk(0)
-    words = np.frombuffer(array.buffers()[1], dtype=np.int64).reshape(-1, 2)
-    low, high = words[array.offset : array.offset + len(array)].T
-    found = np.where(high == low >> 63, low, np.iinfo(np.int64).max)
+    words = np.frombuffer(array.buffers()[1], dtype=np.int64)
+    if pa.types.is_decimal(column.type):
+        low, high = words.reshape(-1, 2)[array.offset : array.offset + len(array)].T
+        edge = np.where(high < 0, _INT64.min, _INT64.max)
+        found = np.where(high == low >> 63, low, edge)
+    else:
+        found = words[array.offset : array.offset + len(array)]
+    if not array.null_count:
+        return found
     return np.where(array.is_valid().to_numpy(zero_copy_only=False), found, 0)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from agentcost_collector.model.units import INPUT_TOTAL
-from agentcost_collector.price.amounts import counts
 from agentcost_collector.price.identity import Identity, distinct, identities
 from agentcost_collector.price.plan import Plan, RateSet, plan_for, rate_set
 from agentcost_collector.price.ratebook import Offer, RateBook
@@ -17,25 +17,27 @@ from agentcost_collector.price.schedule import windows_at
 _TOTAL_MAX = 1 << 58  # a handful of them still fits int64; every band is far below
 
 
-def assign_rates(steps: pa.Table, book: RateBook) -> tuple[list[RateSet], np.ndarray]:
+def assign_rates(
+    steps: pa.Table, quantities: Mapping[str, np.ndarray], book: RateBook
+) -> tuple[list[RateSet], np.ndarray]:
     """All rate sets in use, and for each step the index of its own.
 
     Loops once per distinct identity and, within, per price interval, band and window in use.
     """
-    found, index = identities(steps)
+    found, index = identities(steps, quantities)
     order = np.argsort(index.astype(_smallest(len(found))), kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(found)))
     clocks = _clocks(steps)
-    totals = _totals(steps)
+    totals = _totals(quantities, steps.num_rows)
     sets: list[RateSet] = []
     chosen = np.zeros(len(index), dtype=np.int64)
     for number, identity in enumerate(found):
         rows = order[ends[number - 1] if number else 0 : ends[number]]
-        plan = plan_for(identity, book)
+        plan = book.remember(identity, partial(plan_for, identity, book))
         at_us = clocks[plan.clock][rows]
         for offer, part in _segments(plan, at_us):
             mine = rows[part]
-            for rates, some in _within(plan, offer, identity, at_us[part], totals[mine]):
+            for rates, some in _within(book, plan, offer, identity, at_us[part], totals[mine]):
                 chosen[mine[some]] = len(sets)
                 sets.append(rates)
     return sets, chosen
@@ -55,6 +57,7 @@ def _segments(plan: Plan, at_us: np.ndarray) -> Iterator[tuple[Offer | RateSet |
 
 
 def _within(
+    book: RateBook,
     plan: Plan,
     offer: Offer | RateSet | None,
     identity: Identity,
@@ -79,17 +82,30 @@ def _within(
         size *= len(schedule.windows) + 1
     firsts, numbers = distinct(case, size)
     for number, first in enumerate(firsts):
-        window = int(case[first]) % (len(schedule.windows) + 1) - 1 if schedule else -1
-        inside = int(case[first]) // (len(schedule.windows) + 1 if schedule else 1)
-        rates = rate_set(
-            plan,
-            offer,
-            identity,
-            int(at_us[first]),
-            band.bands[inside % len(band.bands)].id if band else None,
-            _window_context(offer, window),
+        windows = len(schedule.windows) + 1 if schedule else 1
+        inside, window = divmod(int(case[first]), windows)
+        interval, step = divmod(inside, len(band.bands) if band else 1)
+        key = (identity, offer, interval, step, window)
+        rates = book.remember(
+            key,
+            partial(
+                rate_set,
+                plan,
+                offer,
+                identity,
+                _instant(breaks, interval),
+                band.bands[step].id if band else None,
+                _window_context(offer, window - 1),
+            ),
         )
         yield rates, np.flatnonzero(numbers == number) if len(firsts) > 1 else np.arange(len(case))
+
+
+def _instant(breaks: np.ndarray, interval: int) -> int:
+    """An instant of the interval: its first, or one before all of them."""
+    if not len(breaks):
+        return 0
+    return int(breaks[interval - 1]) if interval else int(breaks[0]) - 1
 
 
 def _window_context(offer: Offer | None, window: int) -> dict[str, str]:
@@ -112,13 +128,12 @@ def _clocks(steps: pa.Table) -> dict[str, np.ndarray]:
     return {name: np.asarray(c.fill_null(0).to_numpy()) for name, c in both.items()}
 
 
-def _totals(steps: pa.Table) -> np.ndarray:
+def _totals(quantities: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     """The whole prompt of each step, as bands measure it."""
-    total = np.zeros(steps.num_rows, dtype=np.int64)
+    total = np.zeros(rows, dtype=np.int64)
     for name in INPUT_TOTAL:
-        column = steps.column(name)
-        if column.null_count < len(column):
-            total += np.clip(counts(column), 0, _TOTAL_MAX)
+        if name in quantities:
+            total += np.minimum(quantities[name], _TOTAL_MAX)
     return total
 
 

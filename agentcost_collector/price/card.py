@@ -284,11 +284,18 @@ class Alias(_Part):
     model: str
     to: str
     start: AwareDatetime = Field(alias="from")
+    until: AwareDatetime | None = None
+    """From then on the name means nothing known."""
 
     @property
     def start_us(self) -> int:
         """Microseconds since 1970."""
         return _microseconds(self.start)
+
+    @property
+    def until_us(self) -> int | None:
+        """Microseconds since 1970; None while it has no end."""
+        return None if self.until is None else _microseconds(self.until)
 
 
 class Sku(_Part):

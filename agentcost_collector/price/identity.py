@@ -6,8 +6,8 @@ identity.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from agentcost_collector.model.schemas import TOKENS
 from agentcost_collector.model.tables import codes
 
-_TABLE_MAX = 1 << 22
+_TABLE_MAX = 1 << 18
+_METERED = ("units", "gpu_seconds", "cpu_seconds", "gib_seconds")
 
 
 class Usage(IntEnum):
@@ -44,12 +45,17 @@ class Identity(NamedTuple):
     usage: Usage
 
 
-def identities(steps: pa.Table) -> tuple[list[Identity], np.ndarray]:
-    """The distinct identities, and for each step the index of its own. O(steps)."""
+def identities(
+    steps: pa.Table, quantities: Mapping[str, np.ndarray]
+) -> tuple[list[Identity], np.ndarray]:
+    """The distinct identities, and for each step the index of its own. O(steps).
+
+    `quantities` holds the counts of every column of numbers that is not all NULL.
+    """
     texts = [
         steps.column("kind"),
         steps.column("provider"),
-        pc.coalesce(steps.column("model"), steps.column("requested_model")),
+        _model(steps),
         *(steps.column(name) for name in ("tool", "service_tier", "region", "unit")),
     ]
     coded = [codes(text) for text in texts]
@@ -57,9 +63,9 @@ def identities(steps: pa.Table) -> tuple[list[Identity], np.ndarray]:
     axes = [
         *((_indices(c), len(c.dictionary) + 1) for c in coded),
         (_flags(failed).astype(np.int64), 2),
-        (_usage(steps), len(Usage)),
+        (_usage(steps, quantities), len(Usage)),
     ]
-    first, index = reduce(_cross, axes[1:], distinct(*axes[0]))
+    first, index = _cross(axes)
     values = [[None, *c.dictionary.to_pylist()] for c in coded]
     named = []
     for row in first:
@@ -69,32 +75,29 @@ def identities(steps: pa.Table) -> tuple[list[Identity], np.ndarray]:
     return named, index
 
 
-def _usage(steps: pa.Table) -> np.ndarray:
-    tokens = _any_valid(steps, TOKENS)
-    metered = _any_valid(steps, ("units", "gpu_seconds", "cpu_seconds", "gib_seconds"))
+def _model(steps: pa.Table) -> pa.ChunkedArray:
+    """The served model, else the requested one."""
+    served, requested = steps.column("model"), steps.column("requested_model")
+    return pc.coalesce(served, requested) if served.null_count else served
+
+
+def _usage(steps: pa.Table, quantities: Mapping[str, np.ndarray]) -> np.ndarray:
+    tokens = _any_valid(steps, [name for name in TOKENS if name in quantities])
+    metered = _any_valid(steps, [name for name in _METERED if name in quantities])
     usage = np.where(tokens, Usage.TOKENS, np.where(metered, Usage.METERED, Usage.NONE))
-    usage[_contradictory(steps)] = Usage.CONTRADICTORY
-    return usage.astype(np.int64)
+    for counts in quantities.values():
+        if counts.min() < 0:
+            usage[counts < 0] = Usage.CONTRADICTORY
+    if "reasoning_tokens" in quantities:
+        more = pc.greater(steps.column("reasoning_tokens"), steps.column("output_tokens"))
+        usage[_flags(more.fill_null(False))] = Usage.CONTRADICTORY
+    return usage
 
 
-def _contradictory(steps: pa.Table) -> np.ndarray:
-    """Negative quantities, or more reasoning than output."""
-    wrong = np.zeros(steps.num_rows, dtype=bool)
-    for name in (*TOKENS, "units", "gpu_seconds", "cpu_seconds", "gib_seconds"):
-        column = steps.column(name)
-        if column.null_count < len(column):
-            wrong |= _flags(pc.less(column, pa.scalar(0, column.type)).fill_null(False))
-    more = pc.greater(steps.column("reasoning_tokens"), steps.column("output_tokens"))
-    wrong |= _flags(more.fill_null(False))
-    return wrong
-
-
-def _any_valid(steps: pa.Table, names: tuple[str, ...]) -> np.ndarray:
+def _any_valid(steps: pa.Table, names: Sequence[str]) -> np.ndarray:
     found = np.zeros(steps.num_rows, dtype=bool)
     for name in names:
-        column = steps.column(name)
-        if column.null_count < len(column):
-            found |= _flags(column.is_valid())
+        found |= _flags(steps.column(name).is_valid())
     return found
 
 
@@ -104,26 +107,36 @@ def _flags(column: pa.ChunkedArray) -> np.ndarray:
 
 def _indices(coded: pa.DictionaryArray) -> np.ndarray:
     """Codes counted from 1; 0 for NULL."""
-    found = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.asarray(found, dtype=np.int64) + 1
+    found = coded.indices if not coded.null_count else coded.indices.fill_null(-1)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64) + 1
 
 
-def _cross(
-    sofar: tuple[np.ndarray, np.ndarray], axis: tuple[np.ndarray, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    first, index = sofar
-    values, size = axis
-    return sofar if size == 1 else distinct(index * size + values, len(first) * size)
+def _cross(axes: Sequence[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each combination that occurs, and for each row its combination."""
+    sofar, size = np.zeros(len(axes[0][0]), dtype=np.int64), 1
+    for values, choices in axes:
+        if choices > 1:
+            if size > 1 and size * choices > _TABLE_MAX:
+                first, sofar = distinct(sofar, size)
+                size = len(first)
+            sofar = sofar * choices + values
+            size *= choices
+    return distinct(sofar, size)
 
 
 def distinct(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """One row of each distinct value, and for each row the number of its value."""
+    """The first row of each value below `size` that occurs, and for each row the number of its own.
+
+    Numbers ascend with the values.
+    """
     if size > _TABLE_MAX:
         _, first, index = np.unique(values, return_index=True, return_inverse=True)
         return first, index.reshape(-1)
-    row_of = np.full(size, -1, dtype=np.int64)
-    row_of[values[::-1]] = np.arange(len(values) - 1, -1, -1)
+    row_of = np.full(size, -1, dtype=np.int32)
+    row_of[values[::-1]] = np.arange(len(values) - 1, -1, -1, dtype=np.int32)
     present = np.flatnonzero(row_of >= 0)
+    if len(present) == 1:
+        return row_of[present], np.zeros(len(values), dtype=np.int64)
     number = np.zeros(size, dtype=np.int64)
     number[present] = np.arange(len(present))
     return row_of[present], number[values]

@@ -141,11 +141,16 @@ def _add_alias(
         raise ConfigError(
             f"{place}: alias to '{alias.to}', which is no SKU of this card; correct it"
         )
-    if timeline[-1][0] >= alias.start_us:
+    last = timeline[-1]
+    if last[0] > alias.start_us or (last[0] == alias.start_us and isinstance(last[1], Offer)):
         raise ConfigError(
             f"{place}: aliases of '{alias.model}' must be in one card, in ascending order of `from`"
         )
+    if last[0] == alias.start_us:
+        timeline.pop()
     timeline.append((alias.start_us, offers[alias.to]))
+    if alias.until_us is not None:
+        timeline.append((alias.until_us, CostReason.AFTER_HISTORY))
 
 
 def _refuse_overlaps(
@@ -165,12 +170,13 @@ def _refuse_overlaps(
                         f" {places[other.sku.sku]}; remove it from one of them"
                     )
             by_name[name].append(offer)
-    for name in aliases:
-        if name in by_name:
-            offer = by_name[name][0]
-            raise ConfigError(
-                f"{places[offer.sku.sku]}: model '{name}' is also an alias; remove one of them"
-            )
+    for name, timeline in aliases.items():
+        meant = [o for _, o in timeline if isinstance(o, Offer)]
+        for offer in by_name[name]:
+            if any(_overlap(offer, other) for other in meant):
+                raise ConfigError(
+                    f"{places[offer.sku.sku]}: model '{name}' is also an alias; remove one of them"
+                )
 
 
 def _overlap(one: Offer, other: Offer) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from agentcost_collector.model.reasons import CostReason
 from agentcost_collector.price.card import Line, Match, Sku
 from agentcost_collector.price.names import spellings
 
 REGION = "region"
+_MEMO_MAX = 50_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +52,10 @@ Timeline = tuple[tuple[int, Offer | CostReason], ...]
 
 
 class RateBook:
-    """All offers, found by provider and model or by the kind of unit that they price."""
+    """All offers, found by provider and model or by the kind of unit that they price.
+
+    Immutable, but for the memory of answers given before.
+    """
 
     def __init__(self, offers: Sequence[Offer], aliases: dict[str, Timeline], digest: str) -> None:
         self.offers = tuple(offers)
@@ -64,6 +70,7 @@ class RateBook:
         self._makers = frozenset(
             p for o in offers if not o.match.provider_named for p in o.match.provider or ()
         )
+        self._memo: dict[Hashable, Any] = {}
         for offer in offers:
             self._index(offer)
 
@@ -92,6 +99,15 @@ class RateBook:
         if len(fitting) > 1:
             return CostReason.AMBIGUOUS
         return fitting[0] if fitting else None
+
+    def remember(self, key: Hashable, find: Callable[[], T]) -> T:
+        """The answer to a question that the cards alone decide, found once and kept, bounded."""
+        if key not in self._memo:
+            if len(self._memo) >= _MEMO_MAX:
+                self._memo.clear()
+            self._memo[key] = find()
+        answer: T = self._memo[key]
+        return answer
 
     def _index(self, offer: Offer) -> None:
         models = offer.match.model

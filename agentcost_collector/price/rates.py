@@ -98,7 +98,8 @@ def rate_id(offer: Offer, used: Sequence[tuple[Line, Price]], situation: Situati
     keys = sorted({key for line, _ in used for key in line.when})
     keys += sorted({k for a in offer.sku.adjustments for k in a.when} - set(keys))
     context, assumed = situation.context, offer.assume
-    marks = [situation.band] if situation.band else []
+    banded = any(isinstance(price.amount, dict) for _, price in used)
+    marks = [situation.band] if situation.band and banded else []
     marks += [context[k] for k in keys if k in context and context[k] != assumed.get(k)]
     return f"{offer.sku.sku}@{day}{''.join(f'#{mark}' for mark in marks)}"
 

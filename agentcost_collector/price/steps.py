@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 
 from agentcost_collector.model.money import USD, decimals, usd
 from agentcost_collector.model.reasons import CostReason, CostStatus
-from agentcost_collector.model.schemas import CHARGES, STEPS
+from agentcost_collector.model.schemas import CHARGES, STEPS, TOKENS
 from agentcost_collector.model.tables import conform
+from agentcost_collector.model.units import LEAVES
+from agentcost_collector.price.amounts import counts
 from agentcost_collector.price.assign import assign_rates
 from agentcost_collector.price.lines import NO_REASON, PARTS, REASONS, Lines
 from agentcost_collector.price.plan import RateSet
@@ -21,6 +23,7 @@ ASSUMED_MODEL = "model_requested"
 """Mark in `usage_note`: no served model was reported, the requested one was priced."""
 
 _SORT = ("trace_id", "started_at", "step_id")
+_NUMBERS = dict.fromkeys((*TOKENS, *(leaf.column for leaf in LEAVES if leaf.column)))
 _STATUSES = tuple(CostStatus)
 _STEP_MAX = 10**24  # a trillion dollars; a step beyond is a broken count and would break all sums
 
@@ -35,8 +38,13 @@ def price_steps(steps: pa.Table, book: RateBook) -> pa.Table:
     steps = _in_order(conform(steps, STEPS))
     if not steps.num_rows:
         return CHARGES.empty_table()
-    sets, chosen = assign_rates(steps, book)
-    lines = Lines(steps, sets, chosen)
+    quantities = {
+        name: counts(steps.column(name))
+        for name in _NUMBERS
+        if steps.column(name).null_count < steps.num_rows
+    }
+    sets, chosen = assign_rates(steps, quantities, book)
+    lines = Lines(steps, quantities, sets, chosen)
     corrected = {row: lines.exact(row) for row in np.flatnonzero(lines.slow).tolist()}
     status, reason = _verdicts(sets, chosen, lines)
     for row, parts in corrected.items():

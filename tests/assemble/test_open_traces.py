@@ -412,8 +412,8 @@ def test_what_waits_is_looked_at_once(row, table):
 
 
 def test_one_long_trace_does_not_pin_the_batches_it_came_in(row, table):
-    """Batches whose other traces have closed are cleared out: a long trace with one span in each
-    of many batches keeps little more than its own rows."""
+    """Batches whose other traces have closed are cleared out: of 75,000 rows, a long trace with
+    one span in each of many batches pins no more than twice what is open, and one small batch."""
     opened = OpenTraces(Config(settle_ms=10, idle_ms=100))
     for i in range(150):
         others = spans_of_many(500, first=1_000 * i, parent=None)
@@ -421,7 +421,7 @@ def test_one_long_trace_does_not_pin_the_batches_it_came_in(row, table):
         opened.add(i + 1, pa.concat_tables([others, long]), i * 20 * MS)
         opened.close(i * 20 * MS)
     held = {id(chunk): chunk for trace in opened._open.values() for chunk in trace.pieces}
-    assert sum(chunk.table.num_rows for chunk in held.values()) < 500 + 3 * 150
+    assert sum(chunk.table.num_rows for chunk in held.values()) <= 2 * opened.spans + 4_096
     assert len(held) <= 66
     copied_per_span = opened.rows_copied / (150 * 501)
     assert copied_per_span < 3

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from agentcost_collector.assemble import OpenTraces
-from agentcost_collector.journal import JournalReader
-from agentcost_collector.ledger import Ledger
-from agentcost_collector.settings import load_settings
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agentcost_collector import pipeline
+from agentcost_collector.assemble import OpenTraces
+from agentcost_collector.journal import JournalReader
+from agentcost_collector.ledger import Ledger
 from agentcost_collector.pipeline import Follower, Rulebook
+from agentcost_collector.settings import load_settings
 
 STAGES: tuple[tuple[object, str, str], ...] = (
     (JournalReader, "after", "journal read"),

@@ -27,6 +27,10 @@ def test_missing_journal_is_a_config_error(tmp_path):
     with pytest.raises(ConfigError, match="no journal"):
         JournalReader.open(tmp_path / "j", Config())
     assert not (tmp_path / "j").exists()
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j/journal.sqlite").touch()
+    with pytest.raises(ConfigError, match="no journal"):
+        JournalReader.open(tmp_path / "j", Config())
 
 
 def test_after_starts_behind_a_position_and_stops_at_the_limit(ten, reader):
