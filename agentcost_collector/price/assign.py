@@ -14,6 +14,8 @@ from agentcost_collector.price.plan import Plan, RateSet, plan_for, rate_set
 from agentcost_collector.price.ratebook import Offer, RateBook
 from agentcost_collector.price.schedule import windows_at
 
+Rows = slice | np.ndarray
+_ALL = slice(None)
 _TOTAL_MAX = 1 << 58  # a handful of them still fits int64; every band is far below
 
 
@@ -27,26 +29,31 @@ def assign_rates(
     found, index = identities(steps, quantities)
     order = np.argsort(index.astype(_smallest(len(found))), kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(found)))
-    clocks = _clocks(steps)
-    totals = _totals(quantities, steps.num_rows)
+    clocks = {name: at_us[order] for name, at_us in _clocks(steps).items()}
+    totals = _totals(quantities, steps.num_rows)[order]
     sets: list[RateSet] = []
-    chosen = np.zeros(len(index), dtype=np.int64)
+    grouped = np.zeros(len(index), dtype=np.int64)
     for number, identity in enumerate(found):
-        rows = order[ends[number - 1] if number else 0 : ends[number]]
+        mine = slice(ends[number - 1] if number else 0, ends[number])
         plan = book.remember(identity, partial(plan_for, identity, book))
-        at_us = clocks[plan.clock][rows]
+        at_us, group = clocks[plan.clock][mine], grouped[mine]
         for offer, part in _segments(plan, at_us):
-            mine = rows[part]
-            for rates, some in _within(book, plan, offer, identity, at_us[part], totals[mine]):
-                chosen[mine[some]] = len(sets)
+            numbers = np.zeros(len(at_us[part]), dtype=np.int64)
+            for rates, some in _within(
+                book, plan, offer, identity, at_us[part], totals[mine][part]
+            ):
+                numbers[some] = len(sets)
                 sets.append(rates)
+            group[part] = numbers
+    chosen = np.empty_like(grouped)
+    chosen[order] = grouped
     return sets, chosen
 
 
-def _segments(plan: Plan, at_us: np.ndarray) -> Iterator[tuple[Offer | RateSet | None, np.ndarray]]:
+def _segments(plan: Plan, at_us: np.ndarray) -> Iterator[tuple[Offer | RateSet | None, Rows]]:
     """The rows of each entry of the timeline."""
     if len(plan.timeline) <= 1:
-        yield (plan.timeline[0][1] if plan.timeline else None), np.arange(len(at_us))
+        yield (plan.timeline[0][1] if plan.timeline else None), _ALL
         return
     starts = np.array([start for start, _ in plan.timeline[1:]], dtype=np.int64)
     segment = np.searchsorted(starts, at_us, side="right")
@@ -63,42 +70,45 @@ def _within(
     identity: Identity,
     at_us: np.ndarray,
     totals: np.ndarray,
-) -> Iterator[tuple[RateSet, np.ndarray]]:
+) -> Iterator[tuple[RateSet, Rows]]:
     """The rate sets of one offer, each with its rows."""
     if isinstance(offer, RateSet):
-        yield offer, np.arange(len(at_us))
+        yield offer, _ALL
         return
     breaks = np.array(_breaks(plan, offer), dtype=np.int64)
-    case = np.searchsorted(breaks, at_us, side="right")
-    size = len(breaks) + 1
     band = offer.sku.band if offer else None
     schedule = offer.sku.schedule if offer else None
+    steps = len(band.bands) if band else 1
+    windows = len(schedule.windows) + 1 if schedule else 1
+    case = _intervals(breaks, at_us)
     if band:
         lows = np.array([step.lowest for step in band.bands], dtype=np.int64)
-        case = case * len(lows) + np.searchsorted(lows, totals, side="right") - 1
-        size *= len(lows)
+        case = case * steps + np.searchsorted(lows, totals, side="right") - 1
     if schedule:
-        case = case * (len(schedule.windows) + 1) + windows_at(schedule, at_us) + 1
-        size *= len(schedule.windows) + 1
-    firsts, numbers = distinct(case, size)
+        case = case * windows + windows_at(schedule, at_us) + 1
+    firsts, numbers = distinct(case, (len(breaks) + 1) * steps * windows)
     for number, first in enumerate(firsts):
-        windows = len(schedule.windows) + 1 if schedule else 1
         inside, window = divmod(int(case[first]), windows)
-        interval, step = divmod(inside, len(band.bands) if band else 1)
-        key = (identity, offer, interval, step, window)
-        rates = book.remember(
-            key,
-            partial(
-                rate_set,
-                plan,
-                offer,
-                identity,
-                _instant(breaks, interval),
-                band.bands[step].id if band else None,
-                _window_context(offer, window - 1),
-            ),
+        interval, step = divmod(inside, steps)
+        find = partial(
+            rate_set,
+            plan,
+            offer,
+            identity,
+            _instant(breaks, interval),
+            band.bands[step].id if band else None,
+            _window_context(offer, window - 1),
         )
-        yield rates, np.flatnonzero(numbers == number) if len(firsts) > 1 else np.arange(len(case))
+        rates = book.remember((identity, offer, interval, step, window), find)
+        yield rates, np.flatnonzero(numbers == number) if len(firsts) > 1 else _ALL
+
+
+def _intervals(breaks: np.ndarray, at_us: np.ndarray) -> np.ndarray:
+    """Between which breaks each instant lies; mostly all between the same."""
+    low, high = np.searchsorted(breaks, (at_us.min(), at_us.max()), side="right")
+    if low == high:
+        return np.full(len(at_us), low, dtype=np.int64)
+    return np.searchsorted(breaks, at_us, side="right")
 
 
 def _instant(breaks: np.ndarray, interval: int) -> int:

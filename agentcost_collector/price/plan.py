@@ -26,7 +26,8 @@ class RateSet:
 
     rates: tuple[Rate | CostReason | None, ...] = (None,) * len(LEAVES)
     status: CostStatus | None = None
-    """Set where nothing can be priced, whatever the quantities."""
+    """Set where nothing can be priced: unpriced whatever the quantities, or unmetered where none of
+    them is billable."""
     reason: CostReason | None = None
     rate_id: str | None = None
     digest: str | None = None
@@ -58,7 +59,7 @@ def plan_for(identity: Identity, book: RateBook) -> Plan:
     timeline = _timeline(identity, charged_as, book)
     by_model = any(isinstance(o, Offer) for _, o in timeline)
     if charged_as == "rerank" and identity.usage is Usage.NONE:
-        return Plan(((0, _no_usage(identity) if by_model else _unmetered()),), {})
+        return Plan(((0, _no_usage(identity) if by_model else _no_fee({})),), {})
     sources = _sources(identity, charged_as, book)
     if not by_model:
         metered = any(isinstance(s, tuple) for s in sources.values())
@@ -92,6 +93,7 @@ def rate_set(
         if reason:
             return _unpriced(reason)
     rates: list[Rate | CostReason | None] = []
+    missing: list[CostReason] = []
     used: dict[Offer, list[tuple[Line, Price]]] = {}
     for slot, leaf in enumerate(LEAVES):
         source = _source(plan, offer, slot, leaf, identity)
@@ -101,12 +103,14 @@ def rate_set(
         kind, seller = source
         situation = main if main and seller is offer else _plain(seller, identity, at_us)
         found = rate_of(seller, kind, situation)
-        rates.append(found if isinstance(found, CostReason) else found[0])
-        if not isinstance(found, CostReason):
+        if isinstance(found, CostReason):
+            missing.append(found)
+            rates.append(found)
+        else:
+            rates.append(found[0])
             used.setdefault(seller, []).append(found[1])
     if not used:
-        reasons = [r for r in rates if isinstance(r, CostReason) and r is not CostReason.NO_LINE]
-        return _unpriced(min(reasons, key=_rank, default=CostReason.NO_LINE))
+        return _unpriced(min(missing, key=_rank, default=CostReason.NO_LINE))
     ids = [
         rate_id(o, lines, main if main and o is offer else _plain(o, identity, at_us))
         for o, lines in used.items()
@@ -124,7 +128,7 @@ def _without_prices(identity: Identity) -> RateSet | None:
 
 
 def _timeline(identity: Identity, charged_as: str, book: RateBook) -> Timeline:
-    if identity.model is None:
+    if identity.model is None or (identity.usage is Usage.NONE and charged_as not in _BY_MODEL):
         return ()
     return book.find(identity.provider, charged_as, identity.model, identity.region)
 
@@ -135,6 +139,8 @@ def _sources(
     """Offers for the quantities that are sold whatever the model, by slot."""
     sources: dict[int, tuple[str, Offer] | CostReason] = {}
     for slot, leaf in enumerate(LEAVES):
+        if leaf.column and identity.usage is Usage.NONE:
+            continue
         compute = bool(leaf.kinds) and leaf.kinds[0].startswith("compute.")
         for kind in leaf_kinds(leaf, identity):
             found = book.metered(kind, _COMPUTE if compute else charged_as, identity.provider)
@@ -198,9 +204,10 @@ def _why(timeline: Timeline) -> CostReason:
 
 
 def _no_fee(sources: Mapping[int, object]) -> RateSet:
-    """No offer at all: a gap in the cards where some card prices that unit, else no fee."""
-    reasons = [s for s in sources.values() if isinstance(s, CostReason)]
-    return _unpriced(min(reasons, key=_rank)) if reasons else _unmetered()
+    """No offer at all: a gap in the cards where some card prices the unit counted, else no fee."""
+    reasons = {slot: s for slot, s in sources.items() if isinstance(s, CostReason)}
+    rates = tuple(reasons.get(slot) for slot in range(len(LEAVES)))
+    return RateSet(rates, status=CostStatus.UNMETERED, reason=CostReason.NO_RATE)
 
 
 def _no_usage(identity: Identity) -> RateSet:
@@ -209,10 +216,6 @@ def _no_usage(identity: Identity) -> RateSet:
 
 def _unpriced(reason: CostReason) -> RateSet:
     return RateSet(status=CostStatus.UNPRICED, reason=reason)
-
-
-def _unmetered() -> RateSet:
-    return RateSet(status=CostStatus.UNMETERED, reason=CostReason.NO_RATE)
 
 
 def _rank(reason: CostReason) -> int:

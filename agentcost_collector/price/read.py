@@ -125,8 +125,12 @@ def _scalar(node: yaml.Node, where: str) -> Any:
 
 
 def _sentence(path: Path, lines: dict[Place, int], wrong: ValidationError) -> str:
-    """The first fault in words: where, what, what to do."""
-    first = min(wrong.errors(), key=lambda e: _line(lines, e["loc"]))
+    """The first fault in words: where, what, what to do.
+
+    A list also counts as too short where its items are at fault: those are named instead.
+    """
+    faults = [e for e in wrong.errors() if not (e["type"] == "too_short" and e["input"])]
+    first = min(faults, key=lambda e: _line(lines, e["loc"]))
     place = _known(lines, first["loc"])
     what = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

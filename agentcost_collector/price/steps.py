@@ -91,7 +91,7 @@ def _verdicts(
     lacking = lines.reason < NO_REASON
     status = np.where(lines.priced & ~lines.charged, free, priced)
     status[lacking] = np.where(lines.priced[lacking], partial, unpriced)
-    decided = np.array([s.status is not None for s in sets])[chosen]
+    decided = np.array([s.status is not None for s in sets])[chosen] & ~lacking
     fixed = np.array([_STATUSES.index(s.status) if s.status else 0 for s in sets])[chosen]
     why = np.array([REASONS.index(s.reason) if s.reason else NO_REASON for s in sets])[chosen]
     return np.where(decided, fixed, status), np.where(decided, why, lines.reason)

@@ -51,5 +51,19 @@ sources:
     return directory
 
 
+def sku(name: str, *lines: str, match: str = "", more: str = "") -> str:
+    """YAML of one SKU for chats with model `name`, unless `match` says otherwise."""
+    match = match or f"provider: [acme], operation: [chat], model: {{equals: [{name}]}}"
+    body = "".join(f"      - {text}\n" for text in lines)
+    return f"  - sku: acme/{name}\n    match: {{{match}}}\n    lines:\n{body}{more}"
+
+
+def line(kind: str, amount: str, per: int = 1, start: str = "2020-01-01", more: str = "") -> str:
+    """YAML of one line with one price since that day."""
+    price = f"{{from: {start}T00:00:00Z, amount: {amount}, src: s}}"
+    name = f"{kind}{per}{start}{more}".translate(str.maketrans("{}:, ", "-----"))
+    return f"{{id: {name}, kind: {kind}, per: {per}, {more} prices: [{price}]}}"
+
+
 def _exact(value: Any) -> Any:
     return Decimal(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
