@@ -23,7 +23,8 @@ def test_help_names_every_command() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert all(f" {command} " in done.stdout for command in COMMANDS)
     assert "_receiver" not in done.stdout
-    assert agentcost_process().stdout.strip() == done.stdout.strip()
+    bare = agentcost_process()
+    assert (bare.stdout + bare.stderr).strip() == done.stdout.strip()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
