@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from agentcost_collector.book import book_charges
 from agentcost_collector.decode import Decoded, Decoder, Keep, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.ledger import Ledger
-from agentcost_collector.model.errors import PermanentError
+from agentcost_collector.model.errors import PermanentError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
 from agentcost_collector.model.tables import concat
@@ -43,6 +44,7 @@ from agentcost_collector.settings import Settings
 log = structlog.get_logger(__name__)
 
 _REPLAY = "replay"
+_RETRY_S = 2
 _RESOURCE_PREFIXES = ("service.", "deployment.environment", "telemetry.sdk.", "cloud.")
 
 
@@ -114,13 +116,18 @@ class Settler:
     def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
 
-        `closed`: SPANS of closed traces. Returns (spans newly kept, entries written); both are 0
-        for a re-sent or replayed trace.
+        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries
+        written); both are 0 for a re-sent or replayed trace.
         """
-        trace_ids = pc.unique(closed.column("trace_id"))
-        booked = self._ledger.booked(trace_ids, pc.min(closed.column("start_ns")).as_py())
-        spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
-        fresh = spans.slice(booked.spans.num_rows)
+        spread = closed.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
+        trace_ids = spread.column("trace_id").combine_chunks()
+        booked = self._ledger.booked(
+            trace_ids, spread.column("start_ns_min"), spread.column("end_ns_max")
+        )
+        spans, fresh = closed, closed
+        if booked.spans.num_rows:
+            spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
+            fresh = spans.slice(booked.spans.num_rows)
         context = self._linked(spans, trace_ids)
         charges = kernel(concat([spans, context], SPANS), self._rulebook)
         if context.num_rows:
@@ -142,6 +149,8 @@ class Settler:
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
     """Cuts SPANS that are grouped by trace into pieces of whole traces, about `rows_max` rows."""
+    if not spans.num_rows:
+        return
     runs = pc.run_end_encode(spans.column("trace_id").combine_chunks()).run_ends.to_pylist()
     start = 0
     for end, following in zip(runs, [*runs[1:], None], strict=True):
@@ -189,10 +198,19 @@ def run_pipeline(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
-    with (
-        JournalReader.open(settings.journal_path, settings.journal) as journal,
-        Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger,
-    ):
+    with closing(JournalReader.open(settings.journal_path, settings.journal)) as journal:
+        while not stop.is_set():
+            try:
+                _follow(journal, rulebook, settings, stop)
+            except TransientError as error:  # nothing is lost: the journal still has it
+                log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
+                stop.wait(_RETRY_S)
+
+
+def _follow(
+    journal: JournalReader, rulebook: Rulebook, settings: Settings, stop: threading.Event
+) -> None:
+    with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
         follower = Follower(journal, ledger, rulebook, settings)
         while not stop.is_set():
             if not follower.step(time.time_ns()):
@@ -329,5 +347,5 @@ def _count(total: Tally, path: Path, decoded: Decoded) -> Tally:
 def _quarantine(rejects: pa.Table, settings: Settings) -> None:
     """Keeps what was set aside where the service keeps it too."""
     if rejects.num_rows:
-        with Journal.open(settings.journal_path, settings.journal) as journal:
+        with closing(Journal.open(settings.journal_path, settings.journal)) as journal:
             journal.append(SPANS.empty_table(), rejects)

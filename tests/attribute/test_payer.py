@@ -78,8 +78,8 @@ def retrieval_is_a_boundary():
 def nothing_above_the_boundary():
     """Where nobody called, what is declared inside counts, and the source says so.
 
-    search openinference.span.kind=TOOL feature=api team=find service=search | api inside search find
-      chat openinference.span.kind=LLM llm.token_count.prompt=5              | api inside search find
+    search openinference.span.kind=TOOL feature=api team=find service=find | api inside find find
+      chat openinference.span.kind=LLM llm.token_count.prompt=5            | api inside find find
     """
 
 

@@ -1,0 +1,89 @@
+"""The command `agentcost`: one module per command; errors are one sentence on stderr.
+
+Exit codes: 0 done; 1 a check failed or the service broke; 2 wrong usage, settings or input;
+130 interrupted. Heavy imports are made inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from agentcost_collector import __version__
+from agentcost_collector.cli import (
+    children,
+    duckdb_file,
+    explain,
+    replay,
+    send,
+    serve,
+    sql,
+    status,
+)
+from agentcost_collector.cli.text import printable
+from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
+
+
+class _Commands(TyperGroup):
+    """Turns what went wrong in any command into a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            if not __debug__:
+                raise ConfigError(
+                    "python -O leaves out checks that protect the ledger; run without"
+                )
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader (head, a pager) has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except AgentcostError as error:
+            typer.echo(f"agentcost: {printable(str(error))}", err=True)
+            users = isinstance(error, ConfigError | PermanentError)
+            raise typer.Exit(2 if users else 1) from error
+        return result
+
+
+app = typer.Typer(
+    name="agentcost",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What every step of your agents costs, and which feature pays for it.",
+)
+app.command("serve")(serve.serve)
+app.command("replay")(replay.replay)
+app.command("send")(send.send)
+app.command("sql")(sql.sql)
+app.command("duckdb")(duckdb_file.duckdb_file)
+app.command("explain")(explain.explain)
+app.command("status")(status.status)
+app.command(children.RECEIVER, hidden=True)(children.receiver)
+app.command(children.PIPELINE, hidden=True)(children.pipeline)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agentcost {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,29 @@
+"""`agentcost duckdb`: the views in a DuckDB file, for any other client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentcost_collector.cli.options import DataOption, reading, settings_from
+
+
+def duckdb_file(
+    output: Annotated[
+        Path,
+        typer.Option("--output", metavar="FILE", help="The DuckDB file.", show_default=False),
+    ],
+    data: DataOption = None,
+) -> None:
+    """Write a DuckDB file with the views, for notebooks and BI tools.
+
+    It holds the paths of the ledger's files as of now, not the rows; write it again to see more.
+    """
+    from agentcost_collector.cli.rates import rates_table
+    from agentcost_collector.report import write_views
+
+    settings = reading(settings_from(data=data))
+    write_views(settings.data, output, rates_table(settings.rate_card_directories()))
+    typer.echo(f"{output}: views over {settings.data.absolute()}")

@@ -1,0 +1,105 @@
+"""`agentcost explain`: why some traces cost what they cost."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentcost_collector.cli.options import DataOption, RateCardsOption, reading, settings_from
+from agentcost_collector.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    import duckdb
+    import pyarrow as pa
+
+    from agentcost_collector.ledger import LedgerReader
+
+_PREFIX_MIN = 6
+_LOOKUPS = (
+    ("trace_id", "SELECT trace_id, min(start_ns) FROM spans WHERE trace_id = lower(?)"),
+    ("parent_run_id", "SELECT trace_id, min(started_at) FROM steps WHERE parent_run_id = ?"),
+    ("session_id", "SELECT trace_id, min(started_at) FROM steps WHERE session_id = ?"),
+)
+_PREFIX = "SELECT DISTINCT trace_id FROM spans WHERE starts_with(trace_id, lower(?)) LIMIT 2"
+
+
+class Format(StrEnum):
+    """How the explanation is written."""
+
+    TREE = "tree"
+    JSON = "json"
+
+
+def explain(
+    asked: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRACE_OR_RUN_OR_SESSION",
+            help="A trace id (or its first 6 digits or more), parent_run_id or session_id.",
+            show_default=False,
+        ),
+    ],
+    data: DataOption = None,
+    format: Annotated[  # noqa: A002
+        Format, typer.Option("--format", help="json holds every fact, exact.")
+    ] = Format.TREE,
+    rate_cards: RateCardsOption = None,
+) -> None:
+    """Show a trace, run or session: what each step cost, and who pays.
+
+    With the rate line of each cost and where each tag was found; with the spans that were not
+    counted, and why. Worked out again from the evidence, and compared with what is booked.
+    """
+    from agentcost_collector import pipeline
+    from agentcost_collector.cli import explanation
+    from agentcost_collector.ledger import LedgerReader
+    from agentcost_collector.report import open_views
+
+    settings = reading(settings_from(data=data, rate_cards=rate_cards))
+    connection = open_views(settings.data)
+    found_by, trace_ids = _find(connection, asked)
+    spans = _evidence(LedgerReader(settings.ledger_path), trace_ids)
+    charges, verdicts = pipeline.explain(spans, pipeline.Rulebook.of(settings))
+    explained = explanation.explain_traces(
+        trace_ids, spans, charges, verdicts, _booked(connection, trace_ids)
+    )
+    if format is Format.JSON:
+        typer.echo(explanation.as_json(asked, found_by, explained))
+    else:
+        explanation.print_tree(explained)
+
+
+def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[str]]:
+    """What `asked` is, and the traces that it names, oldest first."""
+    for found_by, lookup in _LOOKUPS:
+        rows = connection.execute(f"{lookup} GROUP BY 1 ORDER BY 2, 1", [asked]).fetchall()
+        if rows:
+            return found_by, [row[0] for row in rows]
+    rows = connection.execute(_PREFIX, [asked]).fetchall() if len(asked) >= _PREFIX_MIN else []
+    if len(rows) > 1:
+        raise ConfigError(f"{asked}: several traces begin so; give more digits")
+    if not rows:
+        raise ConfigError(f"{asked}: no settled trace, run or session has this id")
+    return "trace_id_prefix", [rows[0][0]]
+
+
+def _evidence(ledger: LedgerReader, trace_ids: list[str]) -> pa.Table:
+    """Spans of these traces and of those that they link to, which may say who pays."""
+    import pyarrow as pa
+
+    spans = ledger.spans_of(trace_ids)
+    links = {link["trace_id"] for links in spans["links"].to_pylist() for link in links or ()}
+    linked = ledger.spans_of(sorted(links - set(trace_ids) - {None}))
+    return pa.concat_tables([spans, linked])
+
+
+def _booked(connection: duckdb.DuckDBPyConnection, trace_ids: list[str]) -> Decimal | None:
+    query = "SELECT sum(cost_usd) FROM steps WHERE trace_id IN (SELECT unnest(?))"
+    row = connection.execute(query, [trace_ids]).fetchone()
+    assert row is not None
+    total: Decimal | None = row[0]
+    return total

@@ -1,0 +1,59 @@
+"""Options that several commands share, and the settings that come of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentcost_collector.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agentcost_collector.settings import Settings
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings file (YAML).", show_default=False),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder of the journal and the ledger.  [default: ./data]",
+        show_default=False,
+    ),
+]
+RateCardsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rate-cards",
+        metavar="DIR",
+        help="Folder of rate cards that add to the bundled ones or replace them; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def settings_from(
+    config: Path | None = None,
+    data: Path | None = None,
+    rate_cards: list[Path] | None = None,
+    **more: Any,
+) -> Settings:
+    """Settings with the flags that were given on top."""
+    from agentcost_collector.settings import load_settings
+
+    flags = {"data": data, "rate_cards": rate_cards or None, **more}
+    return load_settings(config, {k: v for k, v in flags.items() if v is not None})
+
+
+def reading(settings: Settings) -> Settings:
+    """`settings` whose data folder exists: for commands that only read."""
+    if not settings.data.is_dir():
+        raise ConfigError(
+            f"{settings.data}: there is no such folder; --data names the one that `agentcost serve`"
+            " or `agentcost replay` filled"
+        )
+    return settings

@@ -1,0 +1,74 @@
+"""`agentcost send`: recorded traces to a running collector, over OTLP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentcost_collector.cli.replay import PathsArgument
+from agentcost_collector.cli.text import aligned, printable
+from agentcost_collector.model.errors import PermanentError
+
+if TYPE_CHECKING:
+    from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter
+
+
+@dataclass
+class _Sent:
+    requests: int = 0
+    bytes: int = 0
+    spans_rejected: int = 0
+    requests_refused: int = 0
+
+
+def send(
+    paths: PathsArgument,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            metavar="HOST:PORT",
+            help="The collector.  [default: 127.0.0.1:4317, with --http 127.0.0.1:4318]",
+            show_default=False,
+        ),
+    ] = None,
+    http: Annotated[bool, typer.Option("--http", help="OTLP/HTTP instead of OTLP/gRPC.")] = False,
+) -> None:
+    """Export recorded traces to a running collector.
+
+    Each request goes out as it was recorded. Exit code 1 where a request or a span was refused.
+    """
+    from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter
+    from agentcost_collector.decode import json_to_protobuf
+    from agentcost_collector.recordings import find_recordings, read_requests
+
+    files = find_recordings(paths)
+    sent = _Sent()
+    exporter = (
+        HttpExporter(endpoint or "127.0.0.1:4318")
+        if http
+        else GrpcExporter(endpoint or "127.0.0.1:4317")
+    )
+    with exporter:
+        for path in files:
+            for body in read_requests(path, json_to_protobuf):
+                _count(sent, str(path), exporter, body)
+    typer.echo(aligned((name.replace("_", " "), value) for name, value in vars(sent).items()))
+    if sent.requests_refused or sent.spans_rejected:
+        raise typer.Exit(1)
+
+
+def _count(sent: _Sent, source: str, exporter: GrpcExporter | HttpExporter, body: bytes) -> None:
+    try:
+        rejected, message = exporter.export(body)
+    except PermanentError as refusal:
+        sent.requests_refused += 1
+        typer.echo(printable(f"{source}: refused: {refusal}"), err=True)
+        return
+    sent.requests += 1
+    sent.bytes += len(body)
+    sent.spans_rejected += rejected
+    if rejected:
+        typer.echo(printable(f"{source}: {rejected} spans rejected: {message}"), err=True)

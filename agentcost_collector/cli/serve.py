@@ -1,0 +1,54 @@
+"""`agentcost serve`: the collector, until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from agentcost_collector.cli.options import (
+    ConfigOption,
+    DataOption,
+    RateCardsOption,
+    settings_from,
+)
+
+GrpcOption = Annotated[
+    str | None,
+    typer.Option(
+        "--grpc",
+        metavar="HOST:PORT",
+        help="Where to listen for OTLP/gRPC.  [default: 127.0.0.1:4317]",
+        show_default=False,
+    ),
+]
+HttpOption = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        metavar="HOST:PORT",
+        help="Where to listen for OTLP/HTTP.  [default: 127.0.0.1:4318]",
+        show_default=False,
+    ),
+]
+
+
+def serve(
+    config: ConfigOption = None,
+    data: DataOption = None,
+    grpc: GrpcOption = None,
+    http: HttpOption = None,
+    rate_cards: RateCardsOption = None,
+) -> None:
+    """Run the collector: take in traces over OTLP, keep the ledger.
+
+    Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
+    """
+    from agentcost_collector.cli.supervisor import Supervisor
+    from agentcost_collector.telemetry import configure_logging
+
+    listen = {"grpc": grpc, "http": http}
+    receive: dict[str, Any] = {key: value for key, value in listen.items() if value is not None}
+    settings = settings_from(config, data, rate_cards, receive=receive or None)
+    configure_logging(settings.log_level)
+    raise typer.Exit(Supervisor(settings).run())

@@ -1,0 +1,112 @@
+"""`agentcost sql`: one SELECT over the views."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from agentcost_collector.cli.options import DataOption, reading, settings_from
+from agentcost_collector.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from agentcost_collector.settings import Settings
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def sql(
+    query: Annotated[
+        str, typer.Argument(metavar="SELECT", help="One SELECT statement.", show_default=False)
+    ],
+    data: DataOption = None,
+    format: Annotated[  # noqa: A002
+        Format,
+        typer.Option(
+            "--format",
+            help="table for reading; csv with text that spreadsheets take as text;"
+            " json with decimals as strings, so that none loses a digit; parquet needs --output.",
+        ),
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write here instead of to the terminal.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Ask the ledger with one SELECT.
+
+    Views: ledger, steps, runs, sessions, spans, rates, budgets.
+    """
+    from agentcost_collector.report import open_views, select
+
+    if format is Format.PARQUET and output is None:
+        raise ConfigError("--format parquet writes binary: name a file with --output")
+    settings = reading(settings_from(data=data))
+    rates = _rates(settings) if "rates" in query.lower() else None
+    connection = open_views(settings.data, rates)
+    rows = select(connection, query)
+    if output is None:
+        _write(rows, format, sys.stdout)
+    else:
+        _write_file(rows, format, output)
+
+
+def _rates(settings: Settings) -> pa.Table:
+    from agentcost_collector.cli.rates import rates_table
+
+    return rates_table(settings.rate_card_directories())
+
+
+def _write(rows: pa.RecordBatchReader, format: Format, out: TextIO) -> None:  # noqa: A002
+    from agentcost_collector.cli import formats
+
+    writers = {
+        Format.TABLE: formats.write_table,
+        Format.CSV: formats.write_csv,
+        Format.JSON: formats.write_json,
+    }
+    writers[format](rows, out)
+
+
+def _write_file(rows: pa.RecordBatchReader, format: Format, output: Path) -> None:  # noqa: A002
+    """Whole or not at all: a query that fails half way leaves what was there before."""
+    from agentcost_collector.report import write_parquet
+
+    with _replacing(output) as fresh:
+        if format is Format.PARQUET:
+            write_parquet(rows, fresh)
+        else:
+            with fresh.open("w", encoding="utf-8", newline="") as out:
+                _write(rows, format, out)
+
+
+@contextlib.contextmanager
+def _replacing(output: Path) -> Iterator[Path]:
+    fresh = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        yield fresh
+        fresh.replace(output)
+    except OSError as fault:
+        raise ConfigError(f"{output}: cannot be written: {fault.strerror or fault}") from fault
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""`agentcost status`: where the data is on its way, and what is not known about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import typer
+
+from agentcost_collector.cli.options import DataOption, reading, settings_from
+from agentcost_collector.cli.text import aligned, amount
+from agentcost_collector.model.errors import CorruptionError
+
+if TYPE_CHECKING:
+    from agentcost_collector.report import Totals
+    from agentcost_collector.settings import Settings
+
+Fact = tuple[str, object]
+
+
+def status(data: DataOption = None) -> None:
+    """Show what has arrived, what is settled, and what is not known.
+
+    Journal and ledger positions, open traces, unpriced and unattributed shares.
+    """
+    from agentcost_collector.ledger import LedgerReader
+    from agentcost_collector.report import open_views, totals
+
+    settings = reading(settings_from(data=data))
+    snapshot = LedgerReader(settings.ledger_path).snapshot()
+    facts = [
+        *_journal(settings),
+        ("ledger version", snapshot.version),
+        ("ledger entries", snapshot.ledger_rows),
+        ("evidence spans", snapshot.span_rows),
+        *_known(totals(open_views(settings.data))),
+    ]
+    typer.echo(aligned(facts))
+
+
+def _journal(settings: Settings) -> Iterator[Fact]:
+    """What the receiver acknowledged, and how far the pipeline is with it."""
+    from agentcost_collector.journal import JournalReader
+
+    if not settings.journal_path.is_dir():
+        return
+    journal = JournalReader.open(settings.journal_path, settings.journal)
+    try:
+        counts, head, first = journal.totals(), journal.head(), journal.first()
+    finally:
+        journal.close()
+    progress = _progress(settings)
+    read, opened = progress.get("spans_read", 0), progress.get("spans_open", 0)
+    yield "journal position", head
+    yield "read to position", progress.get("position", 0)
+    yield "kept from position", first
+    yield "spans acknowledged", counts.spans_acknowledged
+    yield "spans waiting", counts.spans_acknowledged - read
+    yield "spans open", opened
+    yield "spans settled", read - opened
+    yield "spans quarantined", counts.spans_quarantined
+    yield "traces open", progress.get("traces_open", 0)
+
+
+def _progress(settings: Settings) -> dict[str, int]:
+    """As the pipeline last noted it; nothing before its first note."""
+    try:
+        noted: dict[str, int] = json.loads(settings.progress_path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as damaged:
+        raise CorruptionError(f"{settings.progress_path}: is damaged; remove it") from damaged
+    return noted
+
+
+def _known(totals: Totals) -> Iterator[Fact]:
+    cost = totals.steps_usd or Decimal(0)
+    unattributed = totals.unattributed_usd or Decimal(0)
+    yield "steps", totals.steps
+    yield "cost", f"${amount(cost)}"
+    yield "unpriced steps", _share(totals.unpriced_steps, totals.steps)
+    yield "unattributed steps", _share(totals.unattributed_steps, totals.steps)
+    yield "unattributed cost", f"${amount(unattributed)}{_percent(unattributed, cost)}"
+    yield "totals", "agree" if totals.agree else "differ: the ledger is damaged"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part}{_percent(part, whole)}"
+
+
+def _percent(part: Decimal | int, whole: Decimal | int) -> str:
+    if not whole:
+        return ""
+    tenths = round(Fraction(part) * 1000 / Fraction(whole))
+    return f" ({tenths // 10}.{tenths % 10} %)"

@@ -1,0 +1,191 @@
+"""Keeps the receiver and the pipeline process running, and stops them in the right order.
+
+The receiver must live: it is what senders see. Its end is the end. The pipeline may fail (full
+disk, damaged file) and is started again, later each time; the journal holds what waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import structlog
+
+from agentcost_collector.cli.children import PIPELINE, RECEIVER, STOP_S
+from agentcost_collector.settings import Settings
+
+_BACKOFF_S_MIN = 1.0
+_BACKOFF_S_MAX = 30.0
+_STEADY_S = 60.0
+_USAGE = 2  # exit code of a child that refuses its settings
+
+_log = structlog.get_logger(__name__)
+
+
+class _Child:
+    """A running process of ours. Its stdout ends when it does."""
+
+    def __init__(self, command: str, settings: str) -> None:
+        self.name = command.strip("_")
+        self.started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "agentcost_collector.cli", command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the supervisor alone
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.out = self._process.stdout
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code will tell
+            self._process.stdin.write(settings.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> int:
+        """The exit code, negative for a signal; lets go of the pipes."""
+        code = self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+        return code
+
+
+class Supervisor:
+    """Runs the service in this process's children."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._inherited = settings.model_dump_json()
+        self._selector = selectors.DefaultSelector()
+        self._pipeline_starts = 0
+        self._backoff_s = _BACKOFF_S_MIN
+
+    def run(self) -> int:
+        """Blocks until a signal or a failure that restarting cannot help; the exit code."""
+        with _signals() as signals:
+            self._selector.register(signals, selectors.EVENT_READ)
+            receiver = self._start(RECEIVER)
+            pipeline: _Child | None = self._start_pipeline()
+            restart_at = 0.0
+            while True:
+                wait_s = None if pipeline else max(0.0, restart_at - time.monotonic())
+                ready = {key.fileobj for key, _ in self._selector.select(wait_s)}
+                if signals in ready:
+                    os.read(signals, 64)
+                    self._stop([receiver, pipeline], signals)
+                    return 0
+                if receiver.out in ready and not self._announced(receiver):
+                    return self._fail(receiver, [pipeline], signals)
+                if pipeline and pipeline.out in ready and not pipeline.out.readline():
+                    code = self._ended(pipeline)
+                    if code == _USAGE and self._pipeline_starts == 1:
+                        self._stop([receiver], signals)
+                        return _USAGE
+                    restart_at = time.monotonic() + self._next_backoff_s(pipeline)
+                    pipeline = None
+                elif pipeline is None and time.monotonic() >= restart_at:
+                    pipeline = self._start_pipeline()
+
+    def _start(self, command: str) -> _Child:
+        child = _Child(command, self._inherited)
+        self._selector.register(child.out, selectors.EVENT_READ)
+        return child
+
+    def _start_pipeline(self) -> _Child:
+        self._pipeline_starts += 1
+        return self._start(PIPELINE)
+
+    def _announced(self, receiver: _Child) -> bool:
+        line = receiver.out.readline()
+        if line:
+            listening = json.loads(line)
+            sys.stdout.write(_greeting(self._settings, listening["grpc"], listening["http"]))
+            sys.stdout.flush()
+        return bool(line)
+
+    def _fail(self, receiver: _Child, others: list[_Child | None], signals: int) -> int:
+        """The receiver has ended by itself. It has said why, unless a signal ended it."""
+        code = self._ended(receiver)
+        self._stop(others, signals)
+        return _USAGE if code == _USAGE else 1
+
+    def _ended(self, child: _Child) -> int:
+        self._selector.unregister(child.out)
+        code = child.wait()
+        if code != _USAGE:  # then it has written a sentence
+            _log.error("process_ended", process=child.name, exit_code=code)
+        return code
+
+    def _next_backoff_s(self, pipeline: _Child) -> float:
+        if time.monotonic() - pipeline.started >= _STEADY_S:
+            self._backoff_s = _BACKOFF_S_MIN
+        wait_s = self._backoff_s
+        self._backoff_s = min(2 * wait_s, _BACKOFF_S_MAX)
+        _log.warning("restarting", process=pipeline.name, in_s=wait_s)
+        return wait_s
+
+    def _stop(self, children: list[_Child | None], signals: int) -> None:
+        """One after the other in the given order; a second signal or STOP_S ends the patience."""
+        for child in children:
+            if child is None:
+                continue
+            child.terminate()
+            if not self._sees_end(child, signals):
+                _log.error("killed", process=child.name)
+                child.kill()
+            self._selector.unregister(child.out)
+            child.wait()
+
+    def _sees_end(self, child: _Child, signals: int) -> bool:
+        deadline = time.monotonic() + STOP_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            ready = {key.fileobj for key, _ in self._selector.select(left_s)}
+            if child.out in ready and not child.out.readline():
+                return True
+            if signals in ready:
+                return False
+        return False
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """A file descriptor that can be read once a signal to stop has come."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {name: signal.signal(name, lambda *_: None) for name in names}
+    woken = signal.set_wakeup_fd(write)
+    try:
+        yield read
+    finally:
+        signal.set_wakeup_fd(woken)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+        os.close(read)
+        os.close(write)
+
+
+def _greeting(settings: Settings, grpc: str, http: str) -> str:
+    return f"""agentcost is listening
+  OTLP/gRPC  {grpc}
+  OTLP/HTTP  http://{http}
+  data       {settings.data.absolute()}
+
+Point an instrumented app at it:
+  export OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc}   # exporters that speak gRPC
+  export OTEL_EXPORTER_OTLP_ENDPOINT=http://{http}   # exporters that speak HTTP/protobuf
+
+Ctrl-C stops it.
+"""

@@ -1,0 +1,86 @@
+"""Names and schemas of what lies in the ledger's directory. See docs/formats/ledger.md."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from agentcost_collector.model.errors import ConfigError
+from agentcost_collector.model.partition import PARTITION
+from agentcost_collector.model.schemas import ENTRIES, SPANS
+
+FACTS = "agentcost"
+"""Key of our object in the commitInfo of a Delta log entry."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two tables: its rows in memory, and how its columns are kept in Parquet."""
+
+    name: str
+    rows: pa.Schema
+    statistics: tuple[str, ...]
+    """Columns that help a reader to skip row groups."""
+    coded: tuple[str, ...]
+    """Columns worth a dictionary; for mostly distinct values it would only cost."""
+    packed: tuple[str, ...]
+    """Integers kept as small differences."""
+
+
+_TIMES = ("start_ns", "end_ns", "received_at_ns")
+_DISTINCT = ("span_id", "parent_span_id", "step_id", "started_at", "ended_at", "row_no")
+
+SPAN_ROWS = Kind(
+    "spans",
+    SPANS,
+    statistics=("trace_id", "start_ns", "end_ns"),
+    coded=(
+        *("trace_id", "kind", "name", "status", "scope_name", "scope_version", "resource"),
+        *("attributes.key_value.key", "attributes.key_value.value", "dropped_attributes"),
+    ),
+    packed=_TIMES,
+)
+ENTRY_ROWS = Kind(
+    "ledger",
+    ENTRIES,
+    statistics=("trace_id", "started_at", "ended_at", "feature", "team", "tenant", "batch_seq"),
+    coded=tuple(name for name in ENTRIES.names if name not in (*_DISTINCT, *PARTITION)),
+    packed=(),
+)
+
+
+def stored(kind: Kind) -> pa.Schema:
+    """Columns inside a data file: all but the partition columns, which are in its path."""
+    return pa.schema([field for field in kind.rows if field.name not in PARTITION])
+
+
+def declared(kind: Kind) -> pa.Schema:
+    """Schema of the Delta table: stored columns, coded text as text, then the partition columns."""
+    fields = []
+    for field in stored(kind):
+        coded = pa.types.is_dictionary(field.type)
+        fields.append(field.with_type(field.type.value_type) if coded else field)
+    return pa.schema([*fields, ("environment", pa.string()), ("date", pa.date32())])
+
+
+def app_id(journal_id: str) -> str:
+    """Delta application id of the commits made from one journal."""
+    return f"agentcost/{journal_id}"
+
+
+def part_name(journal_id: str, batch_seq: int, number: int) -> str:
+    """Name of a data file; the same batch of the same journal always has the same name."""
+    # a digest: two journals must never share a name, and an id may hold any character
+    short = hashlib.sha256(journal_id.encode()).hexdigest()[:12]
+    return f"part-{short}-{batch_seq:010d}-{number}.parquet"
+
+
+def checked(directory: Path) -> Path:
+    """Absolute `directory`. ConfigError for a name that delta-rs would decode into another."""
+    whole = directory.absolute()
+    if "%" in str(whole):
+        raise ConfigError(f"{whole}: a ledger cannot be kept under a path with '%'; rename it")
+    return whole

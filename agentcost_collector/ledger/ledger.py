@@ -1,0 +1,172 @@
+"""The writing side of the ledger: one process, one commit at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.disk import make_directory
+from agentcost_collector.ledger.index import Group
+from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
+from agentcost_collector.ledger.log import Log
+from agentcost_collector.ledger.lookup import Lookup, Times
+from agentcost_collector.ledger.recovery import repair_log
+from agentcost_collector.ledger.rows import Part, parts, span_partitions
+from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of, take_lock
+from agentcost_collector.model.errors import TransientError
+from agentcost_collector.model.partition import closed_environment
+from agentcost_collector.model.schemas import ENTRIES, SPANS
+from agentcost_collector.model.tables import concat, conform
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What is stored for some traces: SPANS, and ENTRIES of every sign."""
+
+    spans: pa.Table
+    entries: pa.Table
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A durable commit: its number and the rows it added."""
+
+    batch_seq: int
+    spans: int
+    entries: int
+
+
+class Ledger:
+    """Appends to `spans` and `ledger`, and finds what is stored for a trace.
+
+    `state` holds the counters of the last durable commit of this journal, empty before the first.
+    After any exception from `commit` close the ledger and open it again: what became of the batch
+    is for recovery to find.
+    """
+
+    def __init__(self, directory: Path, lock: int, spans: Log, ledger: Log, config: Config) -> None:
+        self._directory = directory
+        self._lock = lock
+        self._spans = spans
+        self._ledger = ledger
+        self._config = config
+        self._failed = False
+        self.state: Mapping[str, int] = state_of(directory, ledger)
+        self._lookup = Lookup.open(directory, spans, ledger, config)
+
+    @classmethod
+    def open(cls, directory: Path, journal_id: str, config: Config) -> Self:
+        """Lock `directory`, repair what a crash left, create what is missing.
+
+        ConfigError where another process has the ledger or wrote it in another format,
+        CorruptionError where an acknowledged commit cannot be read.
+        """
+        directory = checked(directory)
+        make_directory(directory)
+        lock = take_lock(directory, journal_id)
+        try:
+            spans, ledger = (
+                _open_log(directory, kind, journal_id, config) for kind in (SPAN_ROWS, ENTRY_ROWS)
+            )
+            return cls(directory, lock, spans, ledger, config)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def close(self) -> None:
+        """Give the ledger up; nothing is left to write."""
+        self._lookup.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def booked(
+        self, trace_ids: pa.Array, oldest_start_ns: Times, newest_end_ns: Times | None = None
+    ) -> Booked:
+        """Everything stored for the given traces. Cost for new ones: about 0.5 us a trace.
+
+        `oldest_start_ns` is the first start among the spans at hand, one value for all traces or
+        one for each; `newest_end_ns` likewise the last end. They only decide how far back to
+        look: a trace that started before the reach of the index is searched for in the data files
+        of the days around it (of all days since, where `newest_end_ns` is not given).
+        """
+        found = self._lookup.find(trace_ids, oldest_start_ns, newest_end_ns)
+        return Booked(concat(found.spans, SPANS), concat(found.entries, ENTRIES))
+
+    def commit(
+        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+    ) -> Commit:
+        """Append new evidence and entries, durable on return, and `state` with them.
+
+        `spans` must hold no span that `booked` returned. `batch_seq` and `row_no` of the entries
+        are given here. Nothing to append and an unchanged state makes no commit. TransientError
+        where the disk refused, ConfigError where another process commits for the same journal.
+        """
+        if self._failed:
+            raise TransientError(f"{self._directory}: a commit failed; open the ledger again")
+        # after a crash between the two tables the spans may be one batch ahead
+        batch_seq = max(self._spans.batch_seq, self._ledger.batch_seq)
+        if not spans.num_rows and not entries.num_rows and dict(state) == self.state:
+            return Commit(batch_seq, 0, 0)
+        self._failed = True
+        batch_seq += 1
+        spans, entries = conform(spans, SPANS), conform(entries, ENTRIES)
+        group = Group(
+            now_ns // 10**6 * 10**6,
+            True,
+            self._append_spans(spans, batch_seq, now_ns),
+            self._append_entries(entries, batch_seq, state, now_ns),
+        )
+        acknowledge(self._directory, self._spans, self._ledger, batch_seq, state)
+        ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
+        if len(ids):
+            self._lookup.add(pc.unique(ids), group)
+        self.state = dict(state)
+        self._failed = False
+        return Commit(batch_seq, spans.num_rows, entries.num_rows)
+
+    def _append_spans(self, spans: pa.Table, batch_seq: int, now_ns: int) -> tuple[str, ...]:
+        """Before the entries: an entry without evidence could not be explained."""
+        if not spans.num_rows:
+            return ()
+        environment, day = span_partitions(spans, now_ns, self._config)
+        split = parts(spans, environment, day, SPAN_ROWS)
+        return self._spans.append(split, {"batch_seq": batch_seq}, now_ns)
+
+    def _append_entries(
+        self, entries: pa.Table, batch_seq: int, state: Mapping[str, int], now_ns: int
+    ) -> tuple[str, ...]:
+        """Also without entries: the log entry carries the counters."""
+        rows = entries.num_rows
+        split: Iterable[Part] = ()
+        if rows:
+            assert not entries["date"].null_count, "book dates every entry"
+            numbers = {
+                "batch_seq": pa.array(np.full(rows, batch_seq, np.int64)),
+                "row_no": pa.array(np.arange(rows, dtype=np.int32)),
+            }
+            for name, values in numbers.items():
+                at = ENTRIES.get_field_index(name)
+                entries = entries.set_column(at, ENTRIES.field(at), values)
+            environment = closed_environment(entries["environment"], self._config.environments)
+            split = parts(entries, environment, entries["date"], ENTRY_ROWS)
+        facts = {"batch_seq": batch_seq, "state": dict(state)}
+        return self._ledger.append(split, facts, now_ns)
+
+
+def _open_log(directory: Path, kind: Kind, journal_id: str, config: Config) -> Log:
+    table = directory / kind.name
+    repair_log(table, directory / "torn", acknowledged(directory, kind.name))
+    return Log.open(table, kind, journal_id, config)

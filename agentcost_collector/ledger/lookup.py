@@ -1,0 +1,188 @@
+"""Finding what is stored for a trace: by the index, else by scanning the days around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.index import HOUR_NS, Group, Index
+from agentcost_collector.ledger.log import Log
+from agentcost_collector.ledger.rows import day_of, read_rows, traces_in
+from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
+
+INDEX = "index.db"
+Times: TypeAlias = int | pa.Array
+"""One instant in ns for all traces, or one a trace."""
+
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass
+class Found:
+    """Tables of rows, in no order."""
+
+    spans: list[pa.Table] = field(default_factory=list)
+    entries: list[pa.Table] = field(default_factory=list)
+
+
+class Lookup:
+    """Reads both tables through the index; keeps the index in step with them.
+
+    Exact: a trace is answered from the index only if the index is sure to know all its files.
+    """
+
+    def __init__(self, index: Index, spans: Log, ledger: Log, config: Config) -> None:
+        self._index = index
+        self._spans = spans
+        self._ledger = ledger
+        self._config = config
+
+    @classmethod
+    def open(cls, directory: Path, spans: Log, ledger: Log, config: Config) -> Self:
+        """Open the index and bring it up to date with the two tables."""
+        index, is_new = Index.open(directory / INDEX)
+        lookup = cls(index, spans, ledger, config)
+        if is_new and (spans.live or ledger.live):
+            _logger.info("rebuilding the trace index", directory=str(directory))
+            lookup._promise()
+        lookup._catch_up()
+        return lookup
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+    def add(self, trace_ids: pa.Array, group: Group) -> None:
+        """Note a commit; forget what left the window."""
+        self._index.add(trace_ids, group)
+        cut = group.committed_ns - self._config.reopen_window_h * HOUR_NS
+        self._index.prune(cut, self._config.index_traces_max)
+
+    def find(self, trace_ids: pa.Array, oldest_ns: Times, newest_ns: Times | None) -> Found:
+        """All rows of the given traces."""
+        hits = self._index.find(trace_ids)
+        scan = np.zeros(len(trace_ids), bool)
+        if self._index.since_ns is not None:
+            # senders' clocks may be up to an hour ahead
+            scan = _each(oldest_ns, len(trace_ids)) < self._index.since_ns + HOUR_NS
+            scan[hits.rows] = False
+        new = scan.copy()
+        doubtful = [n for n in np.unique(hits.groups).tolist() if not self._is_whole(n)]
+        scan[hits.rows[np.isin(hits.groups, doubtful)]] = True
+        found = Found()
+        sure = ~scan[hits.rows]
+        for number in np.unique(hits.groups[sure]).tolist():
+            rows = hits.rows[sure & (hits.groups == number)]
+            group = self._index.groups[number]
+            self._read(group, trace_ids.take(pa.array(rows)).to_pylist(), found)
+        if scan.any():
+            days = self._days(_each(oldest_ns, len(scan))[scan], newest_ns, scan)
+            self._scan(
+                trace_ids.filter(pa.array(scan)), trace_ids.filter(pa.array(new)), days, found
+            )
+        return found
+
+    def _is_whole(self, number: int) -> bool:
+        """Sure, and none of its files was replaced by another process's compaction."""
+        group = self._index.groups[number]
+        return (
+            group.sure
+            and all(path in self._spans.live for path in group.spans)
+            and all(path in self._ledger.live for path in group.entries)
+        )
+
+    def _read(self, group: Group, trace_ids: list[str], found: Found) -> Group:
+        """Read a group's files; the group of those that held a row."""
+        held: list[tuple[str, ...]] = []
+        for log, paths, tables in (
+            (self._spans, group.spans, found.spans),
+            (self._ledger, group.entries, found.entries),
+        ):
+            read = {path: read_rows(log.directory, [path], trace_ids, log.kind) for path in paths}
+            tables.extend(read.values())
+            held.append(tuple(path for path, rows in read.items() if rows.num_rows))
+        return Group(group.committed_ns, True, *held)
+
+    def _scan(
+        self, trace_ids: pa.Array, new: pa.Array, days: set[tuple[int, int]], found: Found
+    ) -> None:
+        """Read every live file of the given days; index the traces found that it did not know."""
+        every = Group(
+            self._index.since_ns or 0, True, _within(self._spans, days), _within(self._ledger, days)
+        )
+        already = len(found.spans), len(found.entries)
+        held = self._read(every, trace_ids.to_pylist(), found)
+        tables = found.spans[already[0] :] + found.entries[already[1] :]
+        stored = pa.chunked_array([c for t in tables for c in t["trace_id"].chunks], pa.string())
+        learned = new.filter(pc.is_in(new, value_set=stored.combine_chunks()))
+        if len(learned):
+            self._index.add(learned, held)
+
+    def _days(
+        self, oldest_ns: np.ndarray, newest_ns: Times | None, scan: np.ndarray
+    ) -> set[tuple[int, int]]:
+        """Distinct ranges of days (ordinals, both ends included) around the scanned traces."""
+        first = self._config.date_min.toordinal() - EPOCH_DAY
+        start = np.maximum(oldest_ns // DAY_NS, first) - self._config.scan_days
+        end = np.full(len(start), np.iinfo(np.int64).max)
+        if newest_ns is not None:
+            last = _each(newest_ns, len(scan))[scan] // DAY_NS
+            end = np.maximum(last, first) + self._config.scan_days
+        return set(zip(start.tolist(), end.tolist(), strict=True))
+
+    def _promise(self) -> None:
+        """Reach of a new index: the window before the newest commit, or everything if younger."""
+        times = [*self._spans.live.values(), *self._ledger.live.values()]
+        since = max(times) - self._config.reopen_window_h * HOUR_NS
+        self._index.restart(since if min(times) < since else None)
+
+    def _catch_up(self) -> None:
+        """Index the files that are live but not known, forget groups with files that are not live.
+
+        Unknown files come from a crash before the index was written, a lost index or somebody
+        else's compaction; which other files their traces are in is only sure if all are indexed.
+        """
+        index = self._index
+        index.drop(
+            n
+            for n, group in index.groups.items()
+            if not (self._spans.live.keys() >= set(group.spans))
+            or not (self._ledger.live.keys() >= set(group.entries))
+        )
+        known_spans = {path for group in index.groups.values() for path in group.spans}
+        known_entries = {path for group in index.groups.values() for path in group.entries}
+        for path in _unknown(self._spans.live, known_spans, index.since_ns):
+            self._index_file(self._spans, path, Group(0, True, (path,), ()))
+        for path in _unknown(self._ledger.live, known_entries, index.since_ns):
+            self._index_file(self._ledger, path, Group(0, True, (), (path,)))
+
+    def _index_file(self, log: Log, path: str, group: Group) -> None:
+        sure = self._index.since_ns is None
+        group = Group(log.live[path], sure, group.spans, group.entries)
+        self._index.add(traces_in(log.directory / path), group)
+
+
+def _each(value: Times, rows: int) -> np.ndarray:
+    return np.broadcast_to(np.asarray(value, np.int64), rows)
+
+
+def _within(log: Log, days: set[tuple[int, int]]) -> tuple[str, ...]:
+    """Live files of the given ranges of days."""
+    ordinals = {path: day_of(path).toordinal() - EPOCH_DAY for path in log.live}
+    return tuple(
+        path for path, day in ordinals.items() if any(first <= day <= last for first, last in days)
+    )
+
+
+def _unknown(live: dict[str, int], known: set[str], since_ns: int | None) -> Iterator[str]:
+    for path, committed_ns in live.items():
+        if path not in known and (since_ns is None or committed_ns >= since_ns):
+            yield path

@@ -1,0 +1,78 @@
+"""The reading side of the ledger: any process, no lock, also while another one commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from agentcost_collector.ledger.disk import read_json
+from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
+from agentcost_collector.ledger.log import live_files
+from agentcost_collector.ledger.rows import read_rows
+from agentcost_collector.ledger.state import STATE, newest_facts
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of the ledger: absolute paths of its data files, and how many rows they hold.
+
+    `version` is that of the `ledger` log, -1 where there is none. Every entry's spans are in.
+    """
+
+    version: int
+    ledger_files: list[str]
+    span_files: list[str]
+    ledger_rows: int
+    span_rows: int
+
+
+class LedgerReader:
+    """Reads what is committed. A missing ledger is an empty one."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = checked(directory)
+
+    def snapshot(self) -> Snapshot:
+        """The newest version. The entries are listed before the spans, which are written first."""
+        version, ledger_files, ledger_rows = self._listed(ENTRY_ROWS)
+        _, span_files, span_rows = self._listed(SPAN_ROWS)
+        return Snapshot(version, ledger_files, span_files, ledger_rows, span_rows)
+
+    def spans_of(self, trace_ids: Sequence[str]) -> pa.Table:
+        """SPANS of the given traces. Looks into every data file."""
+        return self._rows(SPAN_ROWS, trace_ids)
+
+    def entries_of(self, trace_ids: Sequence[str]) -> pa.Table:
+        """ENTRIES of the given traces. Looks into every data file."""
+        return self._rows(ENTRY_ROWS, trace_ids)
+
+    def state(self) -> Mapping[str, int]:
+        """Counters of the newest commit, empty before the first."""
+        delta = self._delta(ENTRY_ROWS)
+        if delta is None:
+            return {}
+        facts = newest_facts(self._directory / ENTRY_ROWS.name, delta.version())
+        return dict((facts or read_json(self._directory / STATE) or {}).get("state", {}))
+
+    def _delta(self, kind: Kind) -> DeltaTable | None:
+        table = self._directory / kind.name
+        return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
+
+    def _listed(self, kind: Kind) -> tuple[int, list[str], int]:
+        delta = self._delta(kind)
+        if delta is None:
+            return -1, [], 0
+        adds = pa.table(delta.get_add_actions(flatten=True))
+        files = [str(self._directory / kind.name / path) for path in adds["path"].to_pylist()]
+        rows = pc.sum(adds["num_records"]).as_py() if files else 0
+        return int(delta.version()), sorted(files), rows
+
+    def _rows(self, kind: Kind, trace_ids: Sequence[str]) -> pa.Table:
+        delta = self._delta(kind)
+        paths = live_files(delta) if delta else []
+        return read_rows(self._directory / kind.name, paths, trace_ids, kind)

@@ -1,0 +1,79 @@
+"""Start-up: find what a crash left half-written in a Delta log, and move it aside.
+
+The log is written without fsync by the Delta library and synced by us afterwards, so after a
+power cut its newest entry may be empty, cut or full of zeros, and the same holds for a checkpoint.
+Such an entry was never acknowledged. An entry that was acknowledged and is damaged all the same
+is CorruptionError: moving it aside would lose what the journal no longer holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+
+from agentcost_collector.ledger.disk import move_aside, read_json
+from agentcost_collector.ledger.log import facts_of, log_entry, read_actions
+from agentcost_collector.model.errors import CorruptionError
+
+_logger = structlog.get_logger(__name__)
+
+
+def repair_log(directory: Path, aside: Path, acknowledged: int) -> None:
+    """Move a torn newest entry and a torn checkpoint of one table to `aside`, with a warning.
+
+    `acknowledged` is the last version known to have been synced, -1 for none.
+    """
+    versions = sorted(int(path.stem) for path in (directory / "_delta_log").glob("*[0-9].json"))
+    while versions and not _is_whole(log_entry(directory, versions[-1])):
+        version = versions.pop()
+        entry = log_entry(directory, version)
+        if version <= acknowledged:
+            raise CorruptionError(
+                f"{entry} is damaged but was acknowledged; restore this file from a backup"
+            )
+        _logger.warning(
+            "torn ledger commit moved aside", entry=str(entry), now_at=str(move_aside(entry, aside))
+        )
+    _repair_checkpoint(directory, aside, versions)
+
+
+def _is_whole(entry: Path) -> bool:
+    actions = read_actions(entry)
+    if actions is None:
+        return False
+    if int(entry.stem) == 0:
+        return {"protocol", "metaData"} <= {name for action in actions for name in action}
+    facts = facts_of(actions)
+    if facts is None:
+        return True  # not ours: nothing more can be said about it
+    expected = {"appId": facts["app_id"], "version": facts["batch_seq"]}
+    adds = sum("add" in action for action in actions)
+    return adds == facts["files"] and any(
+        a.get("txn", {}) | expected == a.get("txn") for a in actions
+    )
+
+
+def _repair_checkpoint(directory: Path, aside: Path, versions: list[int]) -> None:
+    log = directory / "_delta_log"
+    pointer = log / "_last_checkpoint"
+    checkpoints = sorted(log.glob("*.checkpoint.parquet"))
+    torn = [path for path in checkpoints[-1:] if not _is_readable(path)]
+    if torn and versions != list(range(len(versions))):
+        raise CorruptionError(f"{torn[0]} is damaged and the log before it was cleaned up")
+    if pointer.exists() and (torn or read_json(pointer) is None):
+        torn.append(pointer)
+    for path in torn:
+        _logger.warning(
+            "torn checkpoint moved aside", file=str(path), now_at=str(move_aside(path, aside))
+        )
+
+
+def _is_readable(checkpoint: Path) -> bool:
+    try:
+        pq.read_table(checkpoint)
+    except (OSError, pa.ArrowException):
+        return False
+    return True

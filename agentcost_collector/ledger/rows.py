@@ -1,0 +1,144 @@
+"""Rows of one table, to and from its data files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.layout import Kind, stored
+from agentcost_collector.model.errors import CorruptionError
+from agentcost_collector.model.partition import closed_date, closed_environment
+from agentcost_collector.model.tables import codes, concat, conform
+
+ENVIRONMENT_KEYS = ("deployment.environment.name", "deployment.environment")
+
+
+class Part(NamedTuple):
+    """Rows of one partition, as they are stored."""
+
+    environment: str
+    date: date
+    rows: pa.Table
+
+
+def span_partitions(spans: pa.Table, now_ns: int, config: Config) -> tuple[pa.Array, pa.Array]:
+    """Environment of each span's resource and UTC day of its end, both closed."""
+    resource = codes(spans["resource"])
+    # a loop per distinct resource
+    named = [_environment(text) for text in resource.dictionary.to_pylist()]
+    by_code = pa.array([*named, None], pa.string())
+    code = pc.fill_null(resource.indices, len(named))
+    names = by_code.take(code)
+    ends = spans["end_ns"].to_numpy()
+    return (
+        closed_environment(names, config.environments),
+        closed_date(ends, config.date_min, now_ns),
+    )
+
+
+def parts(rows: pa.Table, environment: pa.Array, day: pa.Array, kind: Kind) -> Iterator[Part]:
+    """Rows split by partition, each part sorted by trace_id and otherwise in the order given."""
+    rows = conform(rows.select(stored(kind).names), stored(kind))
+    trace_ids = rows["trace_id"].combine_chunks()
+    environments, days = codes(environment), codes(day)
+    width = len(days.dictionary)
+    code = environments.indices.to_numpy().astype(np.int64) * width + days.indices.to_numpy()
+    ordered = rows.num_rows < 2 or pc.all(pc.less_equal(trace_ids[:-1], trace_ids[1:])).as_py()
+    for value in np.unique(code).tolist():
+        at = np.flatnonzero(code == value)
+        if not ordered:
+            at = at[pc.sort_indices(trace_ids.take(pa.array(at))).to_numpy()]
+        whole = ordered and len(at) == rows.num_rows
+        yield Part(
+            environments.dictionary[value // width].as_py(),
+            days.dictionary[value % width].as_py(),
+            rows if whole else rows.take(pa.array(at)),
+        )
+
+
+def statistics(part: Part) -> str:
+    """Delta statistics of a data file."""
+    ids = part.rows["trace_id"]
+    return json.dumps(
+        {
+            "numRecords": part.rows.num_rows,
+            "minValues": {"trace_id": ids[0].as_py()},
+            "maxValues": {"trace_id": ids[-1].as_py()},
+            "nullCount": {"trace_id": 0},
+        }
+    )
+
+
+def read_rows(table: Path, paths: Iterable[str], trace_ids: Sequence[str], kind: Kind) -> pa.Table:
+    """All rows of the given traces in the given data files (paths relative to `table`)."""
+    wanted = sorted(trace_ids)
+    return concat((_of_file(table / path, wanted, kind) for path in paths), kind.rows)
+
+
+def traces_in(path: Path) -> pa.Array:
+    """Distinct trace ids in a data file."""
+    with _opened(path) as file:
+        return pc.unique(file.read(["trace_id"])["trace_id"])
+
+
+def day_of(path: str) -> date:
+    """Date partition of a data file, from its relative path."""
+    return date.fromisoformat(_partition(path)[1])
+
+
+def _of_file(path: Path, wanted: list[str], kind: Kind) -> pa.Table:
+    with _opened(path) as file:
+        groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, wanted)]
+        rows = file.read_row_groups(groups)
+    rows = rows.filter(pc.is_in(rows["trace_id"], value_set=pa.array(wanted, pa.string())))
+    environment, day = _partition(str(path))
+    filed = {"environment": environment, "date": date.fromisoformat(day)}
+    for name in (name for name in filed if name in kind.rows.names):
+        constant = pa.repeat(pa.scalar(filed[name], kind.rows.field(name).type), rows.num_rows)
+        rows = rows.append_column(name, constant)
+    return conform(rows, kind.rows)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptionError(f"{path} cannot be read: {error}") from error
+
+
+def _may_hold(file: pq.ParquetFile, group: int, wanted: list[str]) -> bool:
+    """Whether a trace of `wanted` (sorted) lies between the group's first and last trace."""
+    found = file.metadata.row_group(group).column(0).statistics
+    if found is None or not found.has_min_max:
+        return True
+    at = bisect_left(wanted, found.min)
+    return at < len(wanted) and wanted[at] <= found.max
+
+
+def _partition(path: str) -> tuple[str, str]:
+    environment, day = Path(path).parts[-3:-1]
+    return environment.partition("=")[2], day.partition("=")[2]
+
+
+def _environment(resource: str | None) -> str | None:
+    try:
+        attributes = json.loads(resource or "{}")
+    except ValueError:
+        return None
+    if not isinstance(attributes, dict):
+        return None
+    named = [v for key in ENVIRONMENT_KEYS if isinstance(v := attributes.get(key), str) and v]
+    return named[0] if named else None

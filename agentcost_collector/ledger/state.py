@@ -1,0 +1,80 @@
+"""The counters of the last durable commit, and the lock of the one process that commits.
+
+Counters ride in the commitInfo of the `ledger` table's log entry, so they change with the entries
+or not at all. `state.json` repeats them, with the versions of both logs known to be synced: it
+answers where the log entry was cleaned up, and proves that a damaged entry was acknowledged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agentcost_collector.ledger.disk import read_json, replace_json
+from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_actions
+from agentcost_collector.model.errors import ConfigError, CorruptionError
+
+STATE = "state.json"
+LOCK = "lock"
+
+
+def acknowledge(
+    directory: Path, spans: Log, ledger: Log, batch_seq: int, state: Mapping[str, int]
+) -> None:
+    """Note a commit of which everything is synced."""
+    versions = {log.kind.name: log.version for log in (spans, ledger)}
+    facts = {"app_id": ledger.app, "batch_seq": batch_seq, "state": dict(state)}
+    replace_json(directory / STATE, {**facts, "versions": versions})
+
+
+def acknowledged(directory: Path, table: str) -> int:
+    """Last version of a table's log that is known to have been synced, -1 for none."""
+    return int((read_json(directory / STATE) or {}).get("versions", {}).get(table, -1))
+
+
+def state_of(directory: Path, ledger: Log) -> dict[str, int]:
+    """Counters of the last commit that this journal made. CorruptionError where they are gone."""
+    if not ledger.batch_seq:
+        return {}
+    noted = read_json(directory / STATE) or {}
+    for facts in (newest_facts(ledger.directory, ledger.version, ledger.app), noted):
+        if facts and (facts["app_id"], facts["batch_seq"]) == (ledger.app, ledger.batch_seq):
+            return dict(facts["state"])
+    raise CorruptionError(
+        f"{ledger.directory}: no counters are left of batch {ledger.batch_seq}; "
+        f"restore {directory / STATE} or the end of the log"
+    )
+
+
+def newest_facts(table: Path, version: int, app: str | None = None) -> dict[str, Any] | None:
+    """Facts of our newest commit (of `app`) at or before `version`; None where none is left."""
+    while (entry := log_entry(table, version)).exists():
+        facts = facts_of(read_actions(entry) or [])
+        if facts and app in (None, facts["app_id"]):
+            return facts
+        version -= 1
+    return None
+
+
+def take_lock(directory: Path, journal_id: str) -> int:
+    """Lock the ledger for this process until the returned handle is closed.
+
+    ConfigError, naming the holder, where another process (or another Ledger) has it.
+    """
+    path = directory / LOCK
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 1000).decode(errors="replace").strip()
+        os.close(handle)
+        raise ConfigError(
+            f"{directory} is being written by {holder or 'another process'}; "
+            "stop that process or use another data directory"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"process {os.getpid()} (journal {journal_id})\n".encode(), 0)
+    return handle

@@ -1,0 +1,110 @@
+"""The views as SQL text. No `/` and no AVG on money: both would leave DECIMAL.
+
+ledger    row = entry, as booked; a reversal has sign -1 and negative quantities and money
+steps     row = step that stands: entries net of reversals
+runs      row = run: steps with the same parent_run_id, else of the same trace
+sessions  row = session_id; NULL holds all steps without one, so that sums agree
+spans     row = span kept as evidence
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from agentcost_collector.model.schemas import ENTRIES, MONEY, SIGNED, SPANS, TOKENS
+
+_BOOKING = ("sign", "entry_reason", "booked_at", "batch_seq", "row_no")
+_PARTITIONS = {"environment": "VARCHAR", "date": "DATE"}
+_STEP_COLUMNS = [name for name in ENTRIES.names if name not in _BOOKING]
+
+LEDGER_COLUMNS = ENTRIES
+SPAN_COLUMNS = pa.schema([*SPANS, ("environment", pa.string()), ("date", pa.date32())])
+
+ALL_TOKENS = [name for name in TOKENS if name != "reasoning_tokens"]  # those are in output_tokens
+
+NOT_FULLY_PRICED = "cost_status IN ('unpriced', 'partial')"
+UNATTRIBUTED = "feature IS NULL"
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def files_view(name: str, files: Sequence[str], columns: pa.Schema, types: Sequence[str]) -> str:
+    """View over exactly `files`; partition values come from their paths. No files: no rows."""
+    if not files:
+        typed = ", ".join(
+            f'CAST(NULL AS {of_type}) AS "{column}"'
+            for column, of_type in zip(columns.names, types, strict=True)
+        )
+        return f"CREATE VIEW {name} AS SELECT {typed} WHERE false"
+    listed = ", ".join(quoted(file) for file in files)
+    partitions = ", ".join(f"{key}: {of_type}" for key, of_type in _PARTITIONS.items())
+    return (
+        f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM read_parquet("
+        f"[{listed}], hive_partitioning = true, hive_types = {{{partitions}}})"
+    )
+
+
+def steps_view() -> str:
+    """What stands. Only steps that were ever reversed are grouped; the rest pass as they are."""
+    unsigned = ", ".join(
+        f"CASE WHEN sign < 0 THEN -{name} ELSE {name} END AS {name}" if name in SIGNED else name
+        for name in _STEP_COLUMNS
+    )
+    columns = ", ".join(_STEP_COLUMNS)
+    return f"""
+CREATE VIEW steps AS
+WITH corrected AS (SELECT DISTINCT step_id FROM ledger WHERE sign < 0)
+SELECT {columns} FROM ledger ANTI JOIN corrected USING (step_id)
+UNION ALL
+SELECT {columns}
+FROM (SELECT {unsigned}, sign FROM ledger SEMI JOIN corrected USING (step_id))
+GROUP BY {columns}
+HAVING sum(sign) <> 0"""
+
+
+def runs_view() -> str:
+    """Steps per run."""
+    return f"""
+CREATE VIEW runs AS
+SELECT coalesce(parent_run_id, trace_id) AS run_id, parent_run_id, {_measures()}
+FROM steps GROUP BY coalesce(parent_run_id, trace_id), parent_run_id"""
+
+
+def sessions_view() -> str:
+    """Steps per session."""
+    return f"""
+CREATE VIEW sessions AS
+SELECT session_id, count(DISTINCT coalesce(parent_run_id, trace_id)) AS runs, {_measures()}
+FROM steps GROUP BY session_id"""
+
+
+def token_sum(names: Sequence[str]) -> str:
+    """Sum of token columns over a group of steps; NULL where none of them was reported."""
+    row = " + ".join(f"coalesce({name}, 0)" for name in names)
+    return f"CAST(sum({row}) FILTER (coalesce({', '.join(names)}) IS NOT NULL) AS BIGINT)"
+
+
+def _measures() -> str:
+    return ", ".join(
+        [
+            "count(DISTINCT trace_id) AS traces",
+            "count(*) AS steps",
+            *(f"{_distinct(tag)} AS {tag}s" for tag in ("feature", "team", "tenant")),
+            "min(started_at) AS started_at",
+            "max(ended_at) AS ended_at",
+            *(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in TOKENS),
+            f"{token_sum(ALL_TOKENS)} AS tokens",
+            *(f"sum({name}) AS {name}" for name in (*MONEY, "reported_cost_usd")),
+            f"count(*) FILTER ({NOT_FULLY_PRICED}) AS unpriced_steps",
+            f"count(*) FILTER ({UNATTRIBUTED}) AS unattributed_steps",
+        ]
+    )
+
+
+def _distinct(tag: str) -> str:
+    return f"list_sort(list(DISTINCT {tag}) FILTER ({tag} IS NOT NULL))"

@@ -1,0 +1,141 @@
+"""Opens DuckDB over one snapshot of the ledger: in memory and locked down, or as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from agentcost_collector.ledger.reader import LedgerReader, Snapshot
+from agentcost_collector.model.errors import ConfigError
+from agentcost_collector.model.money import USD
+from agentcost_collector.report import sql
+
+RATES = pa.schema(
+    [
+        ("sku", pa.string()),  # rate_id in the ledger is this, "@" and the date of the price
+        ("provider", pa.string()),
+        ("model", pa.string()),  # names and patterns that it matches; NULL where none counts
+        ("unit", pa.string()),  # leaf kind that is priced
+        ("context", pa.string()),  # JSON: tier or other facts that must hold; NULL for always
+        ("band", pa.string()),  # size of the request for which it holds; NULL for any
+        ("amount_usd", pa.decimal128(38, 18)),  # for `per` units
+        ("per", pa.int64()),
+        ("valid_from", pa.timestamp("us", tz="UTC")),
+        ("valid_to", pa.timestamp("us", tz="UTC")),  # exclusive; NULL for still valid
+        ("card_digest", pa.string()),
+    ]
+)
+"""Row = one dated price line of the rate book."""
+
+BUDGETS = pa.schema(
+    [
+        ("budget_id", pa.string()),
+        ("feature", pa.string()),  # NULL in this and the next columns: all of them
+        ("team", pa.string()),
+        ("tenant", pa.string()),
+        ("environment", pa.string()),
+        ("period", pa.string()),  # day week month
+        ("amount_usd", USD),  # for one period
+        ("valid_from", pa.timestamp("us", tz="UTC")),
+        ("valid_to", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""Row = one budget. Empty until budgets can be set."""
+
+MEMORY_LIMIT = "2GiB"
+
+_LEDGER_FOLDER = "ledger"
+_OURS = {"ledger", "steps", "runs", "sessions", "spans", "rates", "budgets"}
+
+
+def open_views(data: Path, rates: pa.Table | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with all views over the newest commit in the data folder `data`.
+
+    It can read the ledger's files and nothing else, writes nothing and cannot be reconfigured;
+    it does not spill to disk. `rates` is the rate book as a table, shown as it is.
+    """
+    snapshot = _snapshot(data)
+    connection = duckdb.connect(":memory:")
+    _create(connection, snapshot, rates)
+    _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files])
+    return connection
+
+
+def write_views(data: Path, output: Path, rates: pa.Table | None = None) -> None:
+    """A DuckDB file with all views over the newest commit, by absolute paths, for other clients.
+
+    Later commits are not in it: write it again. Replaces a file that it wrote before; raises
+    ConfigError where `output` is anything else, or cannot be written.
+    """
+    _refuse_foreign(output)
+    fresh = output.with_name(f".{output.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)
+        with duckdb.connect(str(fresh)) as connection:
+            _create(connection, _snapshot(data), rates)
+        fresh.replace(output)
+    except (OSError, duckdb.IOException) as fault:
+        raise ConfigError(f"{output}: cannot be written: {fault}") from fault
+
+
+def _snapshot(data: Path) -> Snapshot:
+    return LedgerReader(data.absolute() / _LEDGER_FOLDER).snapshot()
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, rates: pa.Table | None
+) -> None:
+    for name, files, columns in (
+        ("ledger", snapshot.ledger_files, sql.LEDGER_COLUMNS),
+        ("spans", snapshot.span_files, sql.SPAN_COLUMNS),
+    ):
+        types = [str(of_type) for of_type in connection.from_arrow(columns.empty_table()).types]
+        connection.execute(sql.files_view(name, files, columns, types))
+    for statement in (sql.steps_view(), sql.runs_view(), sql.sessions_view()):
+        connection.execute(statement)
+    for name, table in (
+        ("rates", RATES.empty_table() if rates is None else rates),
+        ("budgets", BUDGETS.empty_table()),
+    ):
+        connection.register("given", table)
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+        connection.unregister("given")
+
+
+def _lock_down(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    """In this order: no temporary files, then no other access, at last no way back."""
+    paths = ", ".join(sql.quoted(file) for file in files)
+    for setting in (
+        "TimeZone = 'UTC'",
+        "temp_directory = ''",
+        f"memory_limit = '{MEMORY_LIMIT}'",
+        f"allowed_paths = [{paths}]",  # files: allowed folders could be written to
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+
+
+def _refuse_foreign(output: Path) -> None:
+    """Only a file that holds nothing but our views may be replaced."""
+    if not output.exists():
+        return
+    try:
+        with duckdb.connect(str(output), read_only=True) as connection:
+            names = connection.execute(
+                "SELECT table_name FROM information_schema.tables WHERE table_catalog ="
+                " current_database()"
+            ).fetchall()
+    except duckdb.Error as error:
+        raise ConfigError(
+            f"{output}: exists and is not a DuckDB file we can replace; choose another name"
+        ) from error
+    foreign = sorted({name for (name,) in names} - _OURS)
+    if foreign:
+        raise ConfigError(f"{output}: holds {foreign[0]}, which is not ours; choose another name")

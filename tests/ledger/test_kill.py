@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from tests.ledger import crash_writer
+from tests.ledger.tables import trace_id
+
+LAST = 60
+
+
+def writer(directory: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.ledger.crash_writer", str(directory), str(LAST)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(crash_writer.__file__).parents[2],
+    )
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path):
+    """Ten kills at random points: what was acknowledged is there, everything is there once."""
+    rng = random.Random(20261122)
+    acknowledged: set[int] = set()
+    for _ in range(10):
+        process = writer(tmp_path)
+        assert process.stdout is not None
+        for _ in range(rng.randint(1, 5)):  # then the kill falls anywhere inside a commit
+            line = process.stdout.readline()
+            acknowledged.update([int(line)] if line else [])
+        for _ in range(rng.randint(0, 300_000)):
+            pass
+        process.kill()
+        acknowledged.update(int(line) for line in process.stdout.read().split())
+        process.wait()
+        process.stdout.close()
+        for table in ("spans", "ledger"):
+            stored = counted(tmp_path / table)
+            assert set(stored.values()) <= {3 if table == "spans" else 2}
+            assert {trace_id(n) for n in acknowledged} <= set(stored)
+    with writer(tmp_path) as process:
+        assert process.stdout is not None
+        acknowledged.update(int(line) for line in process.stdout.read().split())
+    assert process.returncode == 0
+    everything = {trace_id(n) for n in range(1, LAST + 1)}
+    assert counted(tmp_path / "spans") == Counter(dict.fromkeys(everything, 3))
+    assert counted(tmp_path / "ledger") == Counter(dict.fromkeys(everything, 2))
+
+
+def counted(table: Path) -> Counter[str]:
+    return Counter(DeltaTable(table).to_pyarrow_table(columns=["trace_id"])["trace_id"].to_pylist())
