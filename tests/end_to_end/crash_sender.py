@@ -33,7 +33,8 @@ def main(address: str, first: int) -> None:
                 break
             except grpc.RpcError:
                 continue
-        print(number, flush=True)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
