@@ -33,7 +33,12 @@ from agentcost_collector.model.errors import PermanentError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
 from agentcost_collector.model.tables import concat
-from agentcost_collector.normalise import Vocabulary, compile_vocabulary, normalise_spans
+from agentcost_collector.normalise import (
+    OWN_UNITS,
+    Vocabulary,
+    compile_vocabulary,
+    normalise_spans,
+)
 from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.price import RateBook, load_rate_book, price_steps
 from agentcost_collector.receive import Addresses, Receiver
@@ -101,9 +106,10 @@ def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
     aliases = [key for keys in settings.attribute.tag_aliases.values() for key in keys]
     return Keep(
         keys=vocabulary.attribute_keys(),
-        prefixes=settings.keep,
+        prefixes=(*settings.keep, OWN_UNITS),
         resource_keys=aliases,
         resource_prefixes=_RESOURCE_PREFIXES,
+        presence=vocabulary.presence_keys(),
     )
 
 

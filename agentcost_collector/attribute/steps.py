@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from agentcost_collector.attribute.calls import CALL_KINDS
 from agentcost_collector.attribute.config import Config
 from agentcost_collector.attribute.tags import (
     SOURCES,
@@ -188,7 +189,7 @@ def _usage(
     at = pa.array(better.usage_row[rows])
     columns: dict[str, Any] = {name: facts.column(name).take(at) for name in TOKENS}
     note = better.note[rows] | np.where(
-        _last_call_only(facts, walked)[rows], Note.USAGE_INCOMPLETE, 0
+        _shows_last_call_only(facts, walked)[rows], Note.USAGE_INCOMPLETE, 0
     )
     note |= np.where(walked.inferred[rows], int(Note.POSITION_INFERRED), 0)
     called = walked.ownership.call[rows]
@@ -210,16 +211,25 @@ def _usage(
     return columns
 
 
-def _last_call_only(facts: pa.Table, walked: Walk) -> np.ndarray:
-    """Spans of emitters that report the last call only, with a tool that ran within them."""
-    flagged = facts.column("last_call_only").to_numpy()
-    if not flagged.any():
-        return np.zeros(facts.num_rows, dtype=bool)
-    parent = walked.tree.parent
-    tool = np.flatnonzero((walked.kind == KINDS.index(Kind.TOOL)) & (parent >= 0))
-    holds = np.zeros(facts.num_rows, dtype=bool)
-    holds[parent[tool]] = True
-    result: np.ndarray = flagged & holds & walked.ownership.call
+def _shows_last_call_only(facts: pa.Table, walked: Walk) -> np.ndarray:
+    """Calls known to be the last of several: of emitters that report the last one, where a tool
+    ran within them or was offered; and usage that a library wrote on its caller's span, where
+    the calls it wrote there before cannot be told apart beneath it."""
+    parent, call = walked.tree.parent, walked.ownership.call
+    last = facts.column("last_call_only").to_numpy()
+    written = facts.column("writes_on_caller").to_numpy() & call
+    silent = facts.column("call_needs_usage").to_numpy() & np.isin(walked.kind, CALL_KINDS)
+    silent &= ~call & (parent >= 0)
+    beneath = np.bincount(parent[silent], minlength=len(parent))
+    any_call = np.bincount(
+        parent[facts.column("call_needs_usage").to_numpy() & (parent >= 0)], minlength=len(parent)
+    )
+    result: np.ndarray = written & ((beneath > 1) | (any_call == 0))
+    if last.any():
+        tool = (walked.kind == KINDS.index(Kind.TOOL)) & (parent >= 0)
+        offered = facts.column("tools_offered").to_numpy().copy()
+        offered[parent[tool]] = True
+        result |= last & offered & call
     return result
 
 

@@ -171,8 +171,8 @@ def _retrieval_steps(s: Spans, o: Ownership) -> np.ndarray:
 
 
 def _compute_steps(facts: pa.Table, kind: np.ndarray) -> np.ndarray:
-    """Spans marked as compute, or that carry measured seconds."""
-    measured = kind == _COMPUTE
+    """Spans marked as compute, or that carry measured seconds or units of our own."""
+    measured = (kind == _COMPUTE) | facts.column("own_units").to_numpy()
     for name in ("gpu_seconds", "cpu_seconds", "gib_seconds"):
         measured = measured | facts.column(name).is_valid().to_numpy()
     return measured

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.keep import Keep
 from agentcost_collector.decode.values import present, value_text, value_texts
 from agentcost_collector.decode.wire import Resource, parse
+
+PRESENT = "present"
+"""What is kept in place of a value that is not."""
 
 
 def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.MapArray:
@@ -26,6 +30,9 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     code_of_row = keys.indices.to_numpy()
     rows = np.flatnonzero(wanted[code_of_row] & present(pairs.field("value")))
     texts = value_texts(pairs.field("value"), rows, config)
+    bare = keep.bare_keys(keys.dictionary)[code_of_row[rows]]
+    if bare.any():
+        texts = pc.if_else(pa.array(bare), PRESENT, texts)
     if texts.null_count:
         readable = texts.is_valid()
         rows, texts = rows[readable.to_numpy(zero_copy_only=False)], texts.filter(readable)

@@ -22,14 +22,23 @@ class Keep:
         prefixes: Iterable[str],
         resource_keys: Iterable[str],
         resource_prefixes: Iterable[str],
+        presence: Iterable[str] = (),
     ) -> None:
-        self._span = _Judge(keys, prefixes)
+        """Of the keys in `presence` it is kept that they are there, not what they hold."""
+        bare = frozenset(presence)
+        self._presence = frozenset(key.encode() for key in bare)
+        self._span = _Judge({*keys} | bare, prefixes)
         self._resource = _Judge(resource_keys, resource_prefixes)
 
     def span_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
         """Mask of the span attribute keys to keep."""
         kept = self._span.kept
         return np.fromiter((kept(key) for key in distinct.to_pylist()), bool, len(distinct))
+
+    def bare_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
+        """Mask of the span attribute keys of which only the presence is kept."""
+        bare = self._presence
+        return np.fromiter((key in bare for key in distinct.to_pylist()), bool, len(distinct))
 
     def resource_key(self, key: bytes) -> bool:
         """Whether to keep a resource attribute of this key."""

@@ -182,6 +182,8 @@ FACTS = pa.schema(
         ("sums_this_call", _FLAG),  # as a carrier, reports exactly its own call
         ("writes_on_caller", _FLAG),  # usage was written here by a library that was called
         ("last_call_only", _FLAG),  # with a tool beneath, reports the last of several calls
+        ("tools_offered", _FLAG),
+        ("own_units", _FLAG),  # units were counted with attributes of our own
         ("call_needs_usage", _FLAG),  # without usage, no evidence of a call
         ("loses_cache_write", _FLAG),
     ]

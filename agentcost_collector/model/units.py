@@ -87,7 +87,7 @@ _KIND = re.compile(
     r"|embedding\.token(\.(cache_read|audio|image))?"
     r"|rerank\.(token|search_unit)"
     r"|tool\.[a-z0-9_.-]+\.(call|prompt|credit)"
-    r"|container\.(second|session)|session\.ms|compute\.(gpu|vcpu|gib)_second"
+    r"|container\.(second|session)|session\.ms|compute\.(gpu|vcpu|gib|self)_second"
     r"|cache\.storage\.token_hour|vector\.(read_unit|write_unit|gb_month)"
     r"|(audio|video)\.second|image(\.[a-z0-9_-]+)*|page(\.annotated)?|character|request"
 )

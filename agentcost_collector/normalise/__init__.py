@@ -6,6 +6,6 @@ disjoint counts.
 """
 
 from agentcost_collector.normalise.normalise import normalise_spans
-from agentcost_collector.normalise.plan import Vocabulary, compile_vocabulary
+from agentcost_collector.normalise.plan import OWN_UNITS, Vocabulary, compile_vocabulary
 
-__all__ = ["Vocabulary", "compile_vocabulary", "normalise_spans"]
+__all__ = ["OWN_UNITS", "Vocabulary", "compile_vocabulary", "normalise_spans"]

@@ -102,7 +102,9 @@ class Dialect:
     writes_on_caller: bool = False
     """Writes a call's usage onto whatever span is current: such usage is a call's own."""
     last_call_only: tuple[str, ...] = ()
-    """Scopes whose span stands for several calls but reports the last one's usage when a tool
-    span hangs beneath it."""
+    """Scopes whose span may stand for several calls, of which it reports the last: where a tool
+    span hangs beneath it, or tools were offered to the model."""
+    tools_offered: tuple[str, ...] = ()
+    """Attributes whose presence says that tools were offered. Their values are never kept."""
     call_needs_usage: bool = False
     """Marks spans as calls that may be wrappers: without usage they are no evidence of a call."""

@@ -21,7 +21,13 @@ from agentcost_collector.model.tables import codes
 from agentcost_collector.normalise.batch import Batch
 from agentcost_collector.normalise.dialect import Dialect
 from agentcost_collector.normalise.kinds import complete_kinds, kinds_of
-from agentcost_collector.normalise.plan import Vocabulary, coded, matches_scope, tag_field
+from agentcost_collector.normalise.plan import (
+    OWN_UNITS,
+    Vocabulary,
+    coded,
+    matches_scope,
+    tag_field,
+)
 from agentcost_collector.normalise.providers import bare_model, provider_of
 from agentcost_collector.normalise.usage import (
     RULES,
@@ -227,22 +233,54 @@ def _other_meters(batch: Batch) -> dict[str, pa.Array]:
 
 
 def _units(batch: Batch) -> dict[str, pa.Array]:
-    """Units other than tokens: the first of read, write and search units that a span reports."""
-    units = np.full(batch.rows, -1, dtype=np.int64)
+    """Units other than tokens: those of our own attributes, else read, write or search units,
+    else what the emitter says it was charged. One unit a span, the first that is there."""
+    units = np.full(batch.rows, None, dtype=object)
+    names = ("vector.read_unit", "vector.write_unit", "rerank.search_unit", "vector.request_unit")
     which = np.full(batch.rows, -1, dtype=np.int64)
-    names = ("vector.read_unit", "vector.write_unit", "rerank.search_unit")
-    for i, field in enumerate(("read_units", "write_units", "search_units")):
-        values, _ = batch.counts(field)
-        take = (which < 0) & (values >= 0)
-        units[take], which[take] = values[take], i
-    whole = pa.array(units, mask=which < 0).cast(pa.decimal128(38, 0)).cast(QUANTITY)
-    charged = _decimals(batch, "units", QUANTITY)
-    own = charged.is_valid().to_numpy(zero_copy_only=False) & (which < 0)
-    which[own] = len(names)
+    own = _own_units(batch)
+    for row, (code, _) in own.items():
+        which[row] = len(names) + code
+    for i, field in enumerate(("read_units", "write_units", "search_units", "units")):
+        rows = batch.found.rows(field)
+        rows = rows[which[rows] < 0]
+        texts = batch.found.values(field, rows).to_pylist() if len(rows) else []
+        amounts = [_decimal(text, QUANTITY.scale) for text in texts]  # about 1 us each
+        units[rows] = amounts
+        which[rows] = np.where([a is not None for a in amounts], i, -1)
+    for row, (_, amount) in own.items():
+        units[row] = amount
+    own_names = [key.removeprefix(OWN_UNITS) for key in batch.entries.keys]
+    counted = np.zeros(batch.rows, dtype=bool)
+    counted[list(own)] = True
     return {
-        "units": pc.if_else(pa.array(own), charged, whole),
-        "unit": coded(which, [*names, "vector.request_unit"]),
+        "units": pa.array(units, QUANTITY),
+        "unit": coded(which, [*names, *own_names]),
+        "own_units": pa.array(counted),
     }
+
+
+def _own_units(batch: Batch) -> dict[int, tuple[int, Decimal]]:
+    """Row -> (code of the attribute, amount) for spans with units of our own."""
+    entries = batch.entries
+    ours = np.array([key.startswith(OWN_UNITS) for key in entries.keys] or [False])
+    at = np.flatnonzero(ours[entries.key_codes]) if ours.any() else np.zeros(0, np.int64)
+    found: dict[int, tuple[int, Decimal]] = {}
+    for entry, text in zip(at.tolist(), entries.values.take(pa.array(at)).to_pylist(), strict=True):
+        amount = _decimal(text, QUANTITY.scale)
+        if amount is not None:
+            found.setdefault(int(entries.rows[entry]), (int(entries.key_codes[entry]), amount))
+    return found
+
+
+def _has_any(batch: Batch, keys: frozenset[str]) -> np.ndarray:
+    """Which spans have any of these attributes."""
+    entries = batch.entries
+    wanted = np.array([key in keys for key in entries.keys] or [False])
+    has = np.zeros(batch.rows, dtype=bool)
+    if wanted.any():
+        has[entries.rows[wanted[entries.key_codes]]] = True
+    return has
 
 
 def _decimals(batch: Batch, field: str, to: pa.Decimal128Type) -> pa.Array:
@@ -285,6 +323,7 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
         "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),
         "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
+        "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
         "call_needs_usage": pa.array(batch.where(lambda d, s: d.call_needs_usage)),
         "loses_cache_write": pa.array(
             batch.where(lambda d, s: matches_scope(s, d.loses_cache_write))

@@ -15,6 +15,8 @@ from agentcost_collector.normalise.dialect import FIELDS, Dialect
 from agentcost_collector.normalise.select import Plan
 
 BAGGAGE = "baggage."
+OWN_UNITS = "agentcost.units."
+"""Prefix of attributes that count units of the user's own: the rest of the key names the unit."""
 _FOREIGN = 1000
 _MISSING = -1
 
@@ -44,6 +46,10 @@ class Vocabulary:
         """Every attribute that any dialect or tag reads: what decode must keep."""
         signs = {key for d in self.dialects for key in d.signature}
         return frozenset(self.fields.targets) | frozenset(self.kinds.targets) | signs
+
+    def presence_keys(self) -> frozenset[str]:
+        """Attributes of which only the presence is read: decode must not keep their values."""
+        return frozenset(key for d in self.dialects for key in d.tools_offered)
 
 
 def matches_scope(scope: str | None, patterns: Iterable[str]) -> bool:

@@ -14,13 +14,19 @@ from agentcost_collector.decode import Config as DecodeConfig
 from agentcost_collector.decode import Decoder, Keep
 from agentcost_collector.model.payload import Payload
 from agentcost_collector.model.schemas import SPANS, TAGS
-from agentcost_collector.normalise import compile_vocabulary, normalise_spans
+from agentcost_collector.normalise import OWN_UNITS, compile_vocabulary, normalise_spans
 from agentcost_collector.normalise.dialects import DIALECTS
 
 CONFIG = Config()
 VOCABULARY = compile_vocabulary(DIALECTS, CONFIG.tag_aliases)
 _ALIASES = [alias for tag in TAGS for alias in CONFIG.tag_aliases[tag]]
-_KEEP = Keep(VOCABULARY.attribute_keys(), (), _ALIASES, ("service.", "telemetry.sdk."))
+_KEEP = Keep(
+    VOCABULARY.attribute_keys(),
+    (OWN_UNITS,),
+    _ALIASES,
+    ("service.", "telemetry.sdk."),
+    VOCABULARY.presence_keys(),
+)
 _INPUT = (
     "input_tokens",
     "cache_read_tokens",

@@ -79,5 +79,6 @@ DIALECT = Dialect(
     excludes_cache=(_SCOPE + "bedrock",),
     excludes_reasoning=(_SCOPE + "google_generativeai", _SCOPE + "vertexai"),
     loses_cache_write=(_SCOPE + "langchain",),
+    tools_offered=("gen_ai.tool.definitions",),
     last_call_only=(_SCOPE + "google_generativeai",),
 )
