@@ -110,6 +110,7 @@ def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
         resource_keys=aliases,
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),
+        urls=vocabulary.url_keys(),
     )
 
 

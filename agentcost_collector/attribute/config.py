@@ -37,6 +37,21 @@ _MORE: dict[str, tuple[str, ...]] = {
 }
 
 
+METERED_HOSTS = (
+    "api.tavily.com",
+    "api.exa.ai",
+    "api.firecrawl.dev",
+    "google.serper.dev",
+    "serpapi.com",
+    "api.search.brave.com",
+    "api.perplexity.ai",
+    "api.cohere.com",
+    "api.voyageai.com",
+    "api.jina.ai",
+    "api.pinecone.io",
+)
+
+
 def default_aliases(tag: str) -> tuple[str, ...]:
     """Attributes that carry a tag unless configured otherwise, in order of preference."""
     return (
@@ -62,6 +77,9 @@ class Config(BaseModel):
     tag_defaults: dict[str, str] = Field(default_factory=dict)
     """Value of a tag where nothing declares it; marked `default`. None by default: what nobody
     declared stays visible as unattributed."""
+    metered_hosts: tuple[str, ...] = METERED_HOSTS
+    """Hosts of third-party APIs that charge for a call. An HTTP request to one of them (or to a
+    host below it) is a step of its own, unless it carries a model call that is counted already."""
     clock_slack_ms: int = Field(default=5, ge=0)
     """How far the clocks of two spans may disagree when one must lie within the other."""
 

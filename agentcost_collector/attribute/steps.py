@@ -77,6 +77,8 @@ def steps_of(spans: pa.Table, facts: pa.Table, walked: Walk, config: Config) -> 
     }
     for name in _INHERITED:
         columns[name] = _inherited(facts, walked, name, rows)
+    if walked.metered.any():
+        columns |= _requests(facts, walked, rows, columns)
     table = pa.table([_as(columns[f.name], f.type) for f in STEPS], schema=STEPS)
     return _in_order(table, tree.trace[rows])
 
@@ -180,6 +182,20 @@ def _who(facts: pa.Table, walked: Walk, anchors: Anchors, config: Config) -> dic
         columns[f"owner_{tag}"] = _tagged(owner)
     columns["owner_service"] = facts.column("service").take(pa.array(anchors.rows))
     return columns
+
+
+def _requests(
+    facts: pa.Table, walked: Walk, rows: np.ndarray, columns: dict[str, Any]
+) -> dict[str, Any]:
+    """A metered request is a call of the tool named as its host, on host and path template."""
+    metered = pa.array(walked.metered[rows])
+    host = facts.column("host").take(pa.array(rows)).cast(pa.string()).combine_chunks()
+    tool, target = (columns[c].cast(pa.string()).combine_chunks() for c in ("tool", "target"))
+    place = pc.binary_join_element_wise(host, target, "", null_handling="skip")
+    return {
+        "tool": pc.if_else(metered, pc.coalesce(tool, host), tool),
+        "target": pc.if_else(metered, place, target),
+    }
 
 
 def _usage(

@@ -25,7 +25,8 @@ from agentcost_collector.model.tables import codes
 
 _TOOL, _RETRIEVAL, _AGENT = (KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.AGENT))
 _EMBEDDING, _HTTP = KINDS.index(Kind.EMBEDDING), KINDS.index(Kind.HTTP)
-_COMPUTE = KINDS.index(Kind.COMPUTE)
+_COMPUTE, _LLM = KINDS.index(Kind.COMPUTE), KINDS.index(Kind.LLM)
+_SERVER = 2  # OTLP SpanKind
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Walk:
     """Spans that are a step."""
     inferred: np.ndarray
     """Spans placed by time under the one tool around them."""
+    metered: np.ndarray
+    """Requests to an API that charges for a call."""
 
 
 def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
@@ -54,10 +57,14 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     step |= live & _retrieval_steps(numbers, ownership)
     step |= live & _compute_steps(facts, kind)
     _name_transport(numbers, ownership)
+    metered = _metered_requests(facts, numbers, ownership, config) & live
+    unseen = _unseen_calls(spans, facts, numbers, ownership) & live & ~metered
+    kind[metered], kind[unseen] = _TOOL, _LLM
+    step |= metered | unseen
     again = np.flatnonzero(~live)
     ownership.survivor[again] = tree.repeated_of[again]
     ownership.reason[again] = reason_code(UsageReason.SPAN_REPEATED)
-    return Walk(tree, kind, ownership, step & live, inferred)
+    return Walk(tree, kind, ownership, step & live, inferred, metered)
 
 
 def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) -> Spans:
@@ -187,6 +194,39 @@ def _name_transport(s: Spans, o: Ownership) -> None:
     over = call >= 0
     o.survivor[http[over]] = o.survivor[call[over]]
     o.reason[http[over]] = reason_code(UsageReason.TRANSPORT_OF_CALL)
+
+
+def _metered_requests(facts: pa.Table, s: Spans, o: Ownership, config: Config) -> np.ndarray:
+    """HTTP requests to a metered host that carry no call counted elsewhere. Of requests inside
+    one another to one host, as two HTTP libraries report them, the outermost."""
+    http = (s.kind == _HTTP) & (o.survivor < 0)
+    found = np.zeros(len(http), dtype=bool)
+    if not http.any():
+        return found
+    host = codes(facts.column("host"))
+    names = host.dictionary.to_pylist()
+    charged = [any(n == m or n.endswith("." + m) for m in config.metered_hosts) for n in names]
+    code = host.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    found = http & np.array([*charged, False])[code]
+    outer = nearest(s.tree.parent, found)
+    inner = np.flatnonzero(found & (outer >= 0))
+    inner = inner[code[inner] == code[outer[inner]]]
+    o.survivor[inner] = outer[inner]
+    o.reason[inner] = reason_code(UsageReason.TRANSPORT_OF_CALL)
+    found[inner] = False
+    return found
+
+
+def _unseen_calls(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.ndarray:
+    """POST requests to a model provider with no model span above: calls nobody instrumented."""
+    http = (s.kind == _HTTP) & (o.survivor < 0)
+    if not http.any():
+        return http
+    posts = pc.equal(pc.utf8_lower(facts.column("operation").cast(pa.string())), "post")
+    client = spans.column("kind").fill_null(0).to_numpy() != _SERVER
+    known = facts.column("provider").is_valid().to_numpy()
+    unseen: np.ndarray = http & known & client & posts.fill_null(False).to_numpy()
+    return unseen
 
 
 def path_of(tree: Tree, names: pa.Array, rows: np.ndarray, levels_max: int = 64) -> pa.Array:

@@ -14,6 +14,7 @@ from agentcost_collector.decode.keep import Keep
 from agentcost_collector.decode.values import present, value_text, value_texts
 from agentcost_collector.decode.wire import Resource, parse
 
+_HOST = r"^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[a-zA-Z0-9._-]+)"
 PRESENT = "present"
 """What is kept in place of a value that is not."""
 
@@ -33,6 +34,9 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     bare = keep.bare_keys(keys.dictionary)[code_of_row[rows]]
     if bare.any():
         texts = pc.if_else(pa.array(bare), PRESENT, texts)
+    urls = keep.url_keys(keys.dictionary)[code_of_row[rows]]
+    if urls.any():
+        texts = pc.if_else(pa.array(urls), _hosts(texts), texts)
     if texts.null_count:
         readable = texts.is_valid()
         rows, texts = rows[readable.to_numpy(zero_copy_only=False)], texts.filter(readable)
@@ -61,6 +65,11 @@ def resource_text(raw: bytes, keep: Keep, config: Config) -> str:
             if text is not None:
                 texts[pair.key.decode()] = text
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _hosts(urls: pa.StringArray) -> pa.StringArray:
+    """The host of each URL, in lower case; NULL where there is none."""
+    return pc.ascii_lower(pc.struct_field(pc.extract_regex(urls, _HOST), "host"))
 
 
 def _ranked(distinct: pa.BinaryArray, wanted: np.ndarray) -> tuple[pa.StringArray, np.ndarray]:

@@ -23,11 +23,14 @@ class Keep:
         resource_keys: Iterable[str],
         resource_prefixes: Iterable[str],
         presence: Iterable[str] = (),
+        urls: Iterable[str] = (),
     ) -> None:
-        """Of the keys in `presence` it is kept that they are there, not what they hold."""
-        bare = frozenset(presence)
+        """Of the keys in `presence` it is kept that they are there, not what they hold; of those
+        in `urls` the host alone, for the rest of a URL may be anything."""
+        bare, hosts = frozenset(presence), frozenset(urls)
         self._presence = frozenset(key.encode() for key in bare)
-        self._span = _Judge({*keys} | bare, prefixes)
+        self._urls = frozenset(key.encode() for key in hosts)
+        self._span = _Judge({*keys} | bare | hosts, prefixes)
         self._resource = _Judge(resource_keys, resource_prefixes)
 
     def span_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
@@ -37,12 +40,19 @@ class Keep:
 
     def bare_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
         """Mask of the span attribute keys of which only the presence is kept."""
-        bare = self._presence
-        return np.fromiter((key in bare for key in distinct.to_pylist()), bool, len(distinct))
+        return _mask(distinct, self._presence)
+
+    def url_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
+        """Mask of the span attribute keys of which only the host is kept."""
+        return _mask(distinct, self._urls)
 
     def resource_key(self, key: bytes) -> bool:
         """Whether to keep a resource attribute of this key."""
         return self._resource.kept(key)
+
+
+def _mask(distinct: pa.BinaryArray, keys: frozenset[bytes]) -> np.ndarray:
+    return np.fromiter((key in keys for key in distinct.to_pylist()), bool, len(distinct))
 
 
 class _Judge:

@@ -161,6 +161,7 @@ FACTS = pa.schema(
                 "agent",
                 "agent_version",
                 "workflow",
+                "host",
             )
         ),
         # each tag as set on the span, copied from baggage, or set on the resource

@@ -104,6 +104,8 @@ class Dialect:
     last_call_only: tuple[str, ...] = ()
     """Scopes whose span may stand for several calls, of which it reports the last: where a tool
     span hangs beneath it, or tools were offered to the model."""
+    url_hosts: tuple[str, ...] = ()
+    """Attributes that hold a URL, of which only the host is kept, as `host`."""
     tools_offered: tuple[str, ...] = ()
     """Attributes whose presence says that tools were offered. Their values are never kept."""
     call_needs_usage: bool = False

@@ -56,6 +56,7 @@ _COPIED = [
     "agent_version",
     "workflow",
     "requested_model",
+    "host",
 ]
 
 

@@ -45,7 +45,12 @@ class Vocabulary:
     def attribute_keys(self) -> frozenset[str]:
         """Every attribute that any dialect or tag reads: what decode must keep."""
         signs = {key for d in self.dialects for key in d.signature}
-        return frozenset(self.fields.targets) | frozenset(self.kinds.targets) | signs
+        read = frozenset(self.fields.targets) | frozenset(self.kinds.targets) | signs
+        return read - self.url_keys()
+
+    def url_keys(self) -> frozenset[str]:
+        """Attributes of which only the host is read: decode must not keep the rest."""
+        return frozenset(key for d in self.dialects for key in d.url_hosts)
 
     def presence_keys(self) -> frozenset[str]:
         """Attributes of which only the presence is read: decode must not keep their values."""
@@ -84,6 +89,8 @@ def compile_vocabulary(
         for field, keys in dialect.fields.items():
             for rank, key in enumerate(keys):
                 prefer(key, field, i, i, rank)
+        for rank, key in enumerate(dialect.url_hosts):
+            prefer(key, "host", i, i, 10 + rank)
     for tag in TAGS:
         for rank, key in enumerate(tag_aliases.get(tag, ())):
             prefer(key, tag_field(tag), None, 0, rank)

@@ -26,6 +26,7 @@ _KEEP = Keep(
     _ALIASES,
     ("service.", "telemetry.sdk."),
     VOCABULARY.presence_keys(),
+    VOCABULARY.url_keys(),
 )
 _INPUT = (
     "input_tokens",

@@ -21,5 +21,6 @@ DIALECT = Dialect(
             "http.response_content_length",
         ),
     },
+    url_hosts=("url.full", "http.url"),
     kinds={"http.request.method": _METHODS, "http.method": _METHODS},
 )
