@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY) ## install everything into .venv
 
-run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), data in ./data
+run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), data in ./data build
 	$(BIN)/agentcost serve
 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
@@ -50,8 +50,8 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 
-clean: ## remove the virtual environment, caches and ./data
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data
+clean: ## remove the virtual environment, caches, ./data and ./build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
 .PHONY: help setup run demo test test-fast lint fmt golden bench lock clean
 .DEFAULT_GOAL := help

@@ -16,7 +16,7 @@ from agentcost_collector.assemble.ordering import span_order
 from agentcost_collector.assemble.packing import PACKED, pack, shrink, unpack
 from agentcost_collector.assemble.repeats import unique_spans
 from agentcost_collector.model.schemas import SPANS
-from agentcost_collector.model.tables import codes
+from agentcost_collector.model.tables import codes, concat
 
 _NS_PER_MS = 1_000_000
 _TRACE_BYTES = 800
@@ -67,6 +67,8 @@ class OpenTraces:
         self._config = config
         self._now_ns = 0
         self._position = 0
+        self._waiting: list[tuple[int, pa.Table]] = []  # added at _now_ns, not yet taken in
+        self._rows_waiting = 0
         self._adds = 0
         self._open: OrderedDict[str, Trace] = OrderedDict()  # oldest first
         self._settling: deque[_Arrivals] = deque()
@@ -82,20 +84,24 @@ class OpenTraces:
     @property
     def traces(self) -> int:
         """How many traces are open."""
+        self._take_in()
         return len(self._open)
 
     @property
     def spans(self) -> int:
         """How many spans are open, repeats included."""
+        self._take_in()
         return self._spans
 
     @property
     def bytes(self) -> int:
         """Memory of what is open: its rows, and a fixed cost per trace."""
+        self._take_in()
         return self._row_bytes + _TRACE_BYTES * len(self._open)
 
     def lowest_position(self) -> int | None:
         """The lowest position that an open trace still needs; None where nothing is open."""
+        self._take_in()
         return next(iter(self._open.values())).first_position if self._open else None
 
     def add(self, position: int, spans: pa.Table, now_ns: int) -> None:
@@ -106,26 +112,14 @@ class OpenTraces:
         """
         assert position >= self._position, "positions must not fall"
         self._position = position
-        self._now_ns = max(self._now_ns, now_ns)
-        if not spans.num_rows:
-            return
-        table = pack(spans)
-        ids = codes(table.column("trace_id"))
-        owner = ids.indices.to_numpy()
-        rooted = np.zeros(len(ids.dictionary), dtype=bool)
-        rooted[owner[table.column("parent_span_id").is_null().to_numpy()]] = True
-        traces = [self._trace(trace_id, position) for trace_id in ids.dictionary.to_pylist()]
-        self._adds += 1
-        for trace, has_root in zip(traces, rooted.tolist(), strict=True):
-            trace.arrival = self._adds
-            trace.rooted |= has_root
-        self._keep(table, owner, traces)
-        self._spans += table.num_rows
-        for trace, added in zip(traces, np.bincount(owner).tolist(), strict=True):
-            trace.spans += added
-        self._settling.append(_Arrivals(self._adds, self._now_ns, traces))
-        if len(self._small) > _SMALL_CHUNKS_MAX:
-            self._merge_small()
+        if now_ns > self._now_ns:
+            self._take_in()
+            self._now_ns = now_ns
+        if spans.num_rows:
+            self._waiting.append((position, spans))
+            self._rows_waiting += spans.num_rows
+        if self._rows_waiting >= _SMALL_ROWS:
+            self._take_in()
 
     def close(self, now_ns: int, everything: bool = False) -> Closed:
         """The traces that are due at `now_ns`, and with `everything` all others too.
@@ -133,6 +127,7 @@ class OpenTraces:
         Cost: O(spans and traces that close, or are looked at for the first time since something
         arrived for them).
         """
+        self._take_in()
         self._now_ns = max(self._now_ns, now_ns)
         closing: list[Trace] = []
         for closed_by, traces in (
@@ -207,11 +202,49 @@ class OpenTraces:
 
     # Where the rows are.
 
-    def _trace(self, trace_id: str, position: int) -> Trace:
-        trace = self._open.get(trace_id)
-        if trace is None:
-            trace = self._open[trace_id] = Trace(trace_id, position, self._now_ns)
-        return trace
+    def _take_in(self) -> None:
+        """Opens traces for what was added at `_now_ns`. Small batches are taken in together: the
+        fixed cost of one is that of several hundred spans."""
+        if not self._waiting:
+            return
+        table = pack(concat([spans for _, spans in self._waiting], SPANS))
+        positions = np.repeat(
+            [position for position, _ in self._waiting],
+            [spans.num_rows for _, spans in self._waiting],
+        )
+        self._waiting, self._rows_waiting = [], 0
+        self._adds += 1
+        traces, owner = self._traces_of(table, positions)
+        self._keep(table, owner, traces)
+        self._spans += table.num_rows
+        self._settling.append(_Arrivals(self._adds, self._now_ns, traces))
+        if len(self._small) > _SMALL_CHUNKS_MAX:
+            self._merge_small()
+
+    def _traces_of(self, table: pa.Table, positions: np.ndarray) -> tuple[list[Trace], np.ndarray]:
+        """The open traces of newly arrived rows, and for each row the index of its trace."""
+        ids = codes(table.column("trace_id"))
+        owner = ids.indices.to_numpy()
+        first = np.zeros(len(ids.dictionary), dtype=np.int64)
+        first[owner[::-1]] = positions[::-1]  # written last: the first row of each trace
+        rooted = np.zeros(len(first), dtype=bool)
+        rooted[owner[table.column("parent_span_id").is_null().to_numpy()]] = True
+        traces = []
+        for trace_id, position, has_root, spans in zip(
+            ids.dictionary.to_pylist(),
+            first.tolist(),
+            rooted.tolist(),
+            np.bincount(owner).tolist(),
+            strict=True,
+        ):
+            trace = self._open.get(trace_id)
+            if trace is None:
+                trace = self._open[trace_id] = Trace(trace_id, position, self._now_ns)
+            trace.arrival = self._adds
+            trace.rooted |= has_root
+            trace.spans += spans
+            traces.append(trace)
+        return traces, owner
 
     def _keep(self, table: pa.Table, owner: np.ndarray, traces: list[Trace]) -> None:
         """Keeps the rows of `table`, each belonging to `traces[owner]`, in a new chunk."""

@@ -77,15 +77,26 @@ def steps_of(spans: pa.Table, facts: pa.Table, walked: Walk, config: Config) -> 
     for name in _INHERITED:
         columns[name] = _inherited(facts, walked, name, rows)
     table = pa.table([_as(columns[f.name], f.type) for f in STEPS], schema=STEPS)
-    order = pc.sort_indices(
-        table,
-        sort_keys=[
-            ("trace_id", "ascending"),
-            ("started_at", "ascending"),
-            ("step_id", "ascending"),
-        ],
-    )
-    return table.take(order).combine_chunks()
+    return _in_order(table, tree.trace[rows])
+
+
+def _in_order(steps: pa.Table, trace: np.ndarray) -> pa.Table:
+    """Sorted by (trace_id, started_at, step_id). Rows of sorted spans nearly are: step ids are
+    compared only where residuals or equal microseconds may have crossed."""
+    started = steps.column("started_at").cast(pa.int64()).to_numpy()
+    same_trace = trace[1:] == trace[:-1]
+    crossed = (trace[1:] < trace[:-1]) | (same_trace & (started[1:] <= started[:-1]))
+    if not crossed.any():
+        return steps
+    keys = [(name, "ascending") for name in ("trace_id", "started_at", "step_id")]
+    unsettled = np.isin(trace, trace[1:][crossed])
+    settled = np.flatnonzero(~unsettled)
+    rows = np.flatnonzero(unsettled)
+    few = steps.select([name for name, _ in keys]).take(pa.array(rows))
+    rows = rows[pc.sort_indices(few, sort_keys=keys).to_numpy()]
+    both = np.concatenate([settled, rows])
+    order = both[np.argsort(trace[both], kind="stable")]
+    return steps.take(pa.array(order)).combine_chunks()
 
 
 def verdicts_of(spans: pa.Table, facts: pa.Table, walked: Walk) -> pa.Table:

@@ -52,6 +52,8 @@ def build_tree(spans: pa.Table) -> Tree:
 
 def nearest(parent: np.ndarray, stop: np.ndarray) -> np.ndarray:
     """For every row the nearest strict ancestor in `stop`, or -1."""
+    if not stop.any():
+        return np.full(len(parent), NONE, dtype=np.int64)
     jump = parent.copy()
     open_rows = np.flatnonzero((jump >= 0) & ~stop[jump])
     while len(open_rows):

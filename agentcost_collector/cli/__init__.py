@@ -55,6 +55,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: a third of the time to show it
     help="What every step of your agents costs, and which feature pays for it.",
 )
 app.command("serve")(serve.serve)
@@ -70,7 +71,7 @@ app.command(children.PIPELINE, hidden=True)(children.pipeline)
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    app(prog_name="agentcost")
 
 
 def _show_version(wanted: bool) -> None:

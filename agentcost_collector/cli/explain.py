@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _PREFIX_MIN = 6
 _LOOKUPS = (
-    ("trace_id", "SELECT trace_id, min(start_ns) FROM spans WHERE trace_id = lower(?)"),
-    ("parent_run_id", "SELECT trace_id, min(started_at) FROM steps WHERE parent_run_id = ?"),
-    ("session_id", "SELECT trace_id, min(started_at) FROM steps WHERE session_id = ?"),
+    ("trace_id", "spans WHERE trace_id = lower(?) GROUP BY trace_id ORDER BY min(start_ns)"),
+    ("parent_run_id", "steps WHERE parent_run_id = ? GROUP BY trace_id ORDER BY min(started_at)"),
+    ("session_id", "steps WHERE session_id = ? GROUP BY trace_id ORDER BY min(started_at)"),
 )
 _PREFIX = "SELECT DISTINCT trace_id FROM spans WHERE starts_with(trace_id, lower(?)) LIMIT 2"
 
@@ -76,7 +76,7 @@ def explain(
 def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[str]]:
     """What `asked` is, and the traces that it names, oldest first."""
     for found_by, lookup in _LOOKUPS:
-        rows = connection.execute(f"{lookup} GROUP BY 1 ORDER BY 2, 1", [asked]).fetchall()
+        rows = connection.execute(f"SELECT trace_id FROM {lookup}, trace_id", [asked]).fetchall()
         if rows:
             return found_by, [row[0] for row in rows]
     rows = connection.execute(_PREFIX, [asked]).fetchall() if len(asked) >= _PREFIX_MIN else []

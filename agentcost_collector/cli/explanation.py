@@ -193,7 +193,9 @@ def _not_counted(verdict: Row) -> str:
         text += f" of {verdict['survivor_span_id']}"
     text += f", not counted ({verdict['reason']})"
     if verdict["input_tokens"] is not None or verdict["output_tokens"] is not None:
-        text += f": reports {verdict['input_tokens']} in, {verdict['output_tokens']} out"
+        counts = [verdict[name] for name in ("input_tokens", "output_tokens")]
+        reported = ["no" if count is None else count for count in counts]
+        text += f": reports {reported[0]} in, {reported[1]} out"
     return text
 
 

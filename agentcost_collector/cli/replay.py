@@ -21,7 +21,7 @@ from agentcost_collector.cli.text import aligned, printable
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...",
+        metavar="PATH",
         help="Recorded traces: files, folders or globs (.otlp.bin, .pb, .json, .jsonl; .gz, .zst).",
         show_default=False,
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -77,25 +78,28 @@ class Supervisor:
         with _signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
             receiver = self._start(RECEIVER)
-            pipeline: _Child | None = self._start_pipeline()
-            restart_at = 0.0
+            pipeline: _Child | None = None
+            start_at = math.inf  # once the receiver listens there is a journal to follow
             while True:
-                wait_s = None if pipeline else max(0.0, restart_at - time.monotonic())
+                idle = pipeline is not None or start_at == math.inf
+                wait_s = None if idle else max(0.0, start_at - time.monotonic())
                 ready = {key.fileobj for key, _ in self._selector.select(wait_s)}
                 if signals in ready:
                     os.read(signals, 64)
                     self._stop([receiver, pipeline], signals)
                     return 0
-                if receiver.out in ready and not self._announced(receiver):
-                    return self._fail(receiver, [pipeline], signals)
+                if receiver.out in ready:
+                    if not self._announced(receiver):
+                        return self._fail(receiver, [pipeline], signals)
+                    start_at = time.monotonic()
                 if pipeline and pipeline.out in ready and not pipeline.out.readline():
                     code = self._ended(pipeline)
                     if code == _USAGE and self._pipeline_starts == 1:
                         self._stop([receiver], signals)
                         return _USAGE
-                    restart_at = time.monotonic() + self._next_backoff_s(pipeline)
+                    start_at = time.monotonic() + self._next_backoff_s(pipeline)
                     pipeline = None
-                elif pipeline is None and time.monotonic() >= restart_at:
+                elif pipeline is None and time.monotonic() >= start_at:
                     pipeline = self._start_pipeline()
 
     def _start(self, command: str) -> _Child:

@@ -128,6 +128,12 @@ class JournalReader:
             [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
         )
 
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Lets go of the file."""
         self._db.close()

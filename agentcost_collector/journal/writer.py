@@ -87,6 +87,12 @@ class Journal:
                 )
         return position
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Frees the journal for another process. Nothing is lost without it."""
         self._db.close()

@@ -278,8 +278,9 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
     """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
     own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
     sums = np.zeros(batch.rows, dtype=bool)
-    for code, name in enumerate(KINDS):
-        sums |= (kind == code) & batch.where(lambda d, s, name=name: name in d.sums_this_call)
+    for i, dialect in enumerate(batch.vocabulary.dialects):
+        codes_ = [KINDS.index(k) for k in dialect.sums_this_call]
+        sums |= (batch.dialect == i) & np.isin(kind, codes_)
     return {
         "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),

@@ -430,15 +430,35 @@ def test_one_long_trace_does_not_pin_the_batches_it_came_in(row, table):
 
 
 def test_single_span_batches_are_merged(row, table):
-    """Many batches of one span do not stay as many tables."""
+    """Many batches of one span, each at its own time, do not stay as many tables."""
     opened = OpenTraces(CONFIG)
     for i in range(1_000):
-        opened.add(i + 1, table([row(str(i % 300), str(i), "lost")]), 0)
+        opened.add(i + 1, table([row(str(i % 300), str(i), "lost")]), i)
+    opened.close(1_000)
     held = {id(chunk) for trace in opened._open.values() for chunk in trace.pieces}
     assert len(held) <= 66
     assert opened.rows_copied < 1_000 * 40
-    result = opened.close(100 * MS)
+    result = opened.close(100 * MS + 1_000)
     assert (result.traces.num_rows, result.spans.num_rows) == (300, 1_000)
+
+
+def test_small_batches_of_one_moment_are_taken_in_together(row, table):
+    """A hundred one-span batches that are read at once cost little more than one, and each keeps
+    its position."""
+    batches = [table([row(str(i % 50), str(i), "lost")]) for i in range(100)]
+    opened = OpenTraces(CONFIG)
+    opened.add(1, batches[0], 0)
+    one = calls_during(lambda: opened.close(0))
+
+    def add_all() -> None:
+        for i, batch in enumerate(batches[1:]):
+            opened.add(i + 2, batch, 1)
+        assert opened.close(1).traces.num_rows == 0
+
+    assert calls_during(add_all) < one + 99 * 60
+    assert (opened.traces, opened.spans, opened.lowest_position()) == (50, 100, 1)
+    result = opened.close(100 * MS + 1)
+    assert sorted(result.traces.column("first_position").to_pylist()) == list(range(1, 51))
 
 
 def test_an_empty_batch_changes_nothing(table):

@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from agentcost_collector.settings import load_settings
-
 from agentcost_collector.pipeline import run_receiver
+from agentcost_collector.settings import load_settings
 
 
 def main(data: str) -> None:

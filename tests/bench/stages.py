@@ -1,16 +1,14 @@
-"""The floor, and the real pipeline over a filled journal with a stopwatch at every stage."""
+"""The real pipeline over a filled journal, with a stopwatch at every stage."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agentcost_collector import pipeline
 from agentcost_collector.assemble import OpenTraces
@@ -36,14 +34,6 @@ BETWEEN = "between"
 _SECOND_NS = 1_000_000_000
 
 
-def parse(bodies: Sequence[bytes]) -> float:
-    """CPU seconds of protobuf's own parser over `bodies`."""
-    before_s = time.process_time()
-    for body in bodies:
-        ExportTraceServiceRequest.FromString(body)
-    return time.process_time() - before_s
-
-
 def settle(data: Path, spans: int) -> dict[str, float]:
     """CPU seconds of each stage while the pipeline settles everything in the journal of `data`.
 
@@ -57,7 +47,9 @@ def settle(data: Path, spans: int) -> dict[str, float]:
         for owner, name, stage in STAGES:
             timed = _timed(getattr(owner, name), stage, spent)
             stack.enter_context(patch.object(owner, name, timed))
-        journal = stack.enter_context(JournalReader.open(settings.journal_path, settings.journal))
+        journal = stack.enter_context(
+            closing(JournalReader.open(settings.journal_path, settings.journal))
+        )
         ledger = stack.enter_context(
             Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger)
         )

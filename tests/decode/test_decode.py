@@ -37,10 +37,10 @@ def same(text, value):
     if isinstance(value, bool):
         return text == ("true" if value else "false")
     if isinstance(value, list):
-        return json.loads(text) == value if len(text) < 256 else True
+        return json.loads(text) == value if len(text) < 1024 else True
     if isinstance(value, Decimal):
         return Decimal(text) == value
-    return text == str(value)[:256]
+    return text == str(value)[:1024]
 
 
 def any_value_nested(depth):
@@ -163,8 +163,8 @@ def test_sdk_span(decode):
     [
         (AnyValue(string_value="grüße 💸"), "grüße 💸"),
         (AnyValue(string_value=""), ""),
-        (AnyValue(string_value="x" * 300), "x" * 256),
-        (AnyValue(string_value="💸" * 300), "💸" * 256),
+        (AnyValue(string_value="x" * 1300), "x" * 1024),
+        (AnyValue(string_value="💸" * 1300), "💸" * 1024),
         (AnyValue(int_value=0), "0"),
         (AnyValue(int_value=-(2**63)), "-9223372036854775808"),
         (AnyValue(int_value=2**63 - 1), "9223372036854775807"),
@@ -175,7 +175,7 @@ def test_sdk_span(decode):
         (AnyValue(bool_value=False), "false"),
         (AnyValue(bool_value=True), "true"),
         (AnyValue(bytes_value=b"\0\xff"), "AP8="),
-        (AnyValue(bytes_value=bytes(500)), base64.b64encode(bytes(500)).decode()[:256]),
+        (AnyValue(bytes_value=bytes(2000)), base64.b64encode(bytes(2000)).decode()[:1024]),
         (AnyValue(array_value={"values": []}), "[]"),
         (AnyValue(), None),
     ],
@@ -252,10 +252,10 @@ def test_invalid_utf8_is_replaced(decode, good_span):
 
 def test_cut_is_the_same_with_invalid_utf8_beside(decode, good_span):
     """A long value is cut at the same character whether or not a neighbour is broken."""
-    long = raw_field(1, ("€" * 400).encode())
+    long = raw_field(1, ("€" * 1600).encode())
     alone = decode(raw_request(good_span(), (b"k", long)))
     beside = decode(raw_request(good_span(), (b"k", long), (b"k2", raw_field(1, b"\xff"))))
-    assert attributes_of(alone)["k"] == attributes_of(beside)["k"] == "€" * 256
+    assert attributes_of(alone)["k"] == attributes_of(beside)["k"] == "€" * 1024
 
 
 def test_repeated_key_last_wins(decode, good_span):

@@ -220,6 +220,17 @@ def test_reading_leaves_no_lock_behind(ten, reader, recorded, no_rejects):
     assert next(unfinished).position == 2
 
 
+def test_both_sides_close_with_their_block(tmp_path, recorded, no_rejects):
+    """Leaving the block closes the files and frees the journal for the next writer."""
+    with Journal.open(tmp_path / "j", Config()) as journal:
+        journal.append(recorded[0], no_rejects)
+    Journal.open(tmp_path / "j", Config()).close()
+    with JournalReader.open(tmp_path / "j", Config()) as reader:
+        assert positions(reader) == [1]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        reader.head()
+
+
 def test_reader_cannot_write(ten, reader):
     """The reading side is not able to change the database."""
     with pytest.raises(sqlite3.OperationalError, match="readonly"):

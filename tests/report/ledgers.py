@@ -13,6 +13,7 @@ from deltalake import write_deltalake
 
 from agentcost_collector.model.schemas import ENTRIES, SIGNED, SPANS
 
+START_NS = 1_772_366_400_000_000_000  # NOON
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 STEP: dict[str, Any] = {
@@ -69,7 +70,13 @@ def write_ledger(data: Path, batches: Iterable[Iterable[Mapping[str, Any]]]) -> 
 
 def write_spans(data: Path, spans: Iterable[Mapping[str, Any]]) -> None:
     """One commit of evidence."""
-    usual = {"start_ns": 10**6, "end_ns": 2 * 10**6, "name": "chat", "attributes": [], "links": []}
+    usual = {
+        "start_ns": START_NS,
+        "end_ns": START_NS + 10**9,
+        "name": "chat",
+        "attributes": [],
+        "links": [],
+    }
     columns = [(f.name, _plain(f.type)) for f in SPANS]
     schema = pa.schema([*columns, ("environment", pa.string()), ("date", pa.date32())])
     rows = [{"environment": "none", "date": STEP["date"], **usual, **span} for span in spans]

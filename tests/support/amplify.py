@@ -102,6 +102,8 @@ def amplified_file(folder: Path, spans: int, seed: int = 1) -> Path:
     path = folder / f"amplified-{spans}-{seed}-{content.hexdigest()[:12]}.otlp.bin"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(f"amplified-{spans}-{seed}-*"):
+            stale.unlink()
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:
             write_frames(file, amplify(names(), spans, seed))

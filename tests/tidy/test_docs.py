@@ -7,8 +7,8 @@ import tomllib
 from functools import cache
 
 import pytest
-from agentcost_collector.settings import PREFIX, load_settings
 
+from agentcost_collector.settings import PREFIX, load_settings
 from tests.support.recordings import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -1,0 +1,100 @@
+"""`agentcost explain` finds what is asked and explains it from the evidence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Done, agentcost, refusal
+from tests.report.ledgers import booked, write_ledger, write_spans
+
+ONE, TWO, OTHER = "aaaaaa11" + "0" * 24, "aaaaaa22" + "0" * 24, "bbbbbb33" + "0" * 24
+CARDS = Path(__file__).with_name("cards")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Trace ONE: a feature calls a model, by two spans of which one repeats the other."""
+    call = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "own",
+        "gen_ai.request.model": "own-model",
+        "gen_ai.response.id": "r1",
+        "gen_ai.usage.input_tokens": "1000",
+        "gen_ai.usage.output_tokens": "10",
+    }
+    spans = [
+        {"span_id": "1" * 16, "name": "handle", "attributes": [("agentcost.feature", "search")]},
+        {"span_id": "2" * 16, "parent_span_id": "1" * 16, "attributes": sorted(call.items())},
+        {"span_id": "3" * 16, "parent_span_id": "2" * 16, "attributes": sorted(call.items())},
+    ]
+    write_spans(tmp_path, [{"trace_id": ONE, **span} for span in spans])
+    write_spans(tmp_path, [{"trace_id": t, "span_id": "9" * 16} for t in (TWO, OTHER)])
+    of_one = {"trace_id": ONE, "session_id": "s-1", "parent_run_id": "run-7"}
+    write_ledger(
+        tmp_path, [[booked(**of_one), booked(step_id="2", trace_id=TWO, session_id="s-1")]]
+    )
+    return tmp_path
+
+
+def _explain(data: Path, asked: str, *more: str) -> Done:
+    return agentcost("explain", asked, "--data", data, "--rate-cards", CARDS, *more)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found_by", "traces"),
+    [
+        (ONE, "trace_id", [ONE]),
+        (ONE.upper(), "trace_id", [ONE]),
+        ("bbbbbb", "trace_id_prefix", [OTHER]),
+        ("aaaaaa1", "trace_id_prefix", [ONE]),
+        ("run-7", "parent_run_id", [ONE]),
+        ("s-1", "session_id", [ONE, TWO]),
+    ],
+)
+def test_what_can_be_asked(data: Path, asked: str, found_by: str, traces: list[str]) -> None:
+    """A trace, the beginning of its id, a run and a session are found."""
+    facts = json.loads(_explain(data, asked, "--format", "json").stdout)
+    assert facts["found_by"] == found_by
+    assert [trace["trace_id"] for trace in facts["traces"]] == traces
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("aaaaaa", "several traces begin so"),
+        ("bbbbb", "no settled trace"),
+        ("x' OR 1=1", "no settled"),
+    ],
+)
+def test_what_cannot_be_found(data: Path, asked: str, says: str) -> None:
+    """Nothing, too little, or too much: one sentence."""
+    assert says in refusal("explain", asked, "--data", data)
+
+
+def test_every_fact_of_a_trace(data: Path) -> None:
+    """Cost by the given card, the payer from above, and the span that repeats the call."""
+    done = _explain(data, ONE, "--format", "json")
+    (trace,) = json.loads(done.stdout)["traces"]
+    root, outer, inner = trace["spans"]
+    assert [s["depth"] for s in trace["spans"]] == [0, 1, 2]
+    assert (root["verdict"], root["charges"]) == ("structure", [])
+    (counted,) = [s for s in (outer, inner) if s["charges"]]
+    (twin,) = [s for s in (outer, inner) if not s["charges"]]
+    assert (twin["verdict"], twin["survivor_span_id"]) == ("twin", counted["span_id"])
+    (charge,) = counted["charges"]
+    assert charge["cost_usd"] == "0.002100000000"  # 1000 at $2 and 10 at $10 a million
+    assert charge["rate_id"] == "own/model@2024-01-01"
+    assert (charge["feature"], charge["feature_from"]) == ("search", "ancestor")
+
+
+def test_the_tree_for_people(data: Path) -> None:
+    """The same as text: the total is that of the evidence, and a different booking is said."""
+    done = _explain(data, ONE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1000 in, 10 out  $0.0021  at own/model@2024-01-01" in done.stdout
+    assert "feature=search (ancestor)" in done.stdout
+    assert "not counted (" in done.stdout
+    assert "the ledger holds $0.00035" in done.stdout.splitlines()[-1]

@@ -1,0 +1,126 @@
+"""The command as a whole: help, version, exit codes, pipes."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentcost_collector import __version__
+from tests.cli.command import COMMAND, FIXTURES, agentcost, agentcost_process, environment, refusal
+from tests.report.ledgers import booked, write_ledger
+
+COMMANDS = ("serve", "replay", "send", "sql", "duckdb", "explain", "status")
+
+
+def test_help_names_every_command() -> None:
+    """--help lists what a user can do, and no internal command."""
+    done = agentcost_process("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f" {command} " in done.stdout for command in COMMANDS)
+    assert "_receiver" not in done.stdout
+    bare = agentcost_process()
+    assert (bare.stdout + bare.stderr).strip() == done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str) -> None:
+    """--help of a command says what it does and shows its options."""
+    done = agentcost(command, "--help")
+    assert done.returncode == 0
+    assert f"{command} [OPTIONS]" in done.stdout
+
+
+def test_version() -> None:
+    """--version names the product and its version."""
+    assert agentcost("--version").stdout == f"agentcost {__version__}\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Asking for help loads no engine, so it answers at once."""
+    code = (
+        "import sys, agentcost_collector.cli\n"
+        "print([m for m in ('pyarrow','duckdb','grpc','pydantic','deltalake') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nope"],
+        ["sql"],
+        ["sql", "SELECT 1", "--nope"],
+        ["sql", "SELECT 1", "--format", "xml"],
+        ["replay"],
+    ],
+)
+def test_wrong_usage(arguments: list[str]) -> None:
+    """A wrong command, flag or value: exit code 2, something on stderr, no traceback."""
+    done = agentcost(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+def test_wrong_settings_are_one_sentence(tmp_path: Path) -> None:
+    """Settings that cannot be used end the command with the place of the error."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("dta: x\n")
+    assert f"{bad}: dta is not a setting" in refusal("status", AGENTCOST_CONFIG=str(bad))
+    assert "receive.grpc" in refusal("serve", "--grpc", "nowhere")
+
+
+def test_optimised_python_is_refused() -> None:
+    """Without assertions the checks that protect the ledger are gone: it does not start."""
+    done = subprocess.run(
+        [sys.executable, "-O", *COMMAND[1:], "status"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("agentcost: python -O")
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "json"])
+def test_a_reader_that_leaves_early(tmp_path: Path, format: str) -> None:  # noqa: A002
+    """`| head -1` ends the command quietly, however much there was to come."""
+    write_ledger(tmp_path, [[booked()]])
+    query = "SELECT repeat('x', 1000) AS text FROM range(9000)"
+    shell = " ".join(COMMAND)
+    done = subprocess.run(
+        f'set -o pipefail; {shell} sql "{query}" --format {format} --data "{tmp_path}" | head -1',
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
+def test_interrupted() -> None:
+    """Ctrl-C ends a waiting command with exit code 130 and without a word."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [*COMMAND, "send", str(FIXTURES / "crewai"), "--http", "--endpoint", endpoint],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        connection, _ = silent.accept()  # it is sending now, and waits for an answer
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=60)
+        connection.close()
+    assert (process.returncode, *output) == (130, "", "")

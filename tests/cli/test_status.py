@@ -1,0 +1,89 @@
+"""`agentcost status` counts what arrived, what is settled and what is not known."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+
+from agentcost_collector.journal import Config, Journal
+from agentcost_collector.model.schemas import REJECTS, SPANS
+from tests.cli.command import agentcost, parse_facts, refusal
+from tests.report.ledgers import booked, write_ledger, write_spans
+
+
+def _spans(count: int) -> pa.Table:
+    rows = [
+        {"trace_id": "a" * 32, "span_id": f"{n:016x}", "start_ns": 1, "end_ns": 2}
+        for n in range(count)
+    ]
+    return pa.Table.from_pylist(rows, schema=SPANS)
+
+
+def test_every_count(tmp_path: Path) -> None:
+    """Journal, pipeline and ledger each say their part, and the shares are of steps and money."""
+    journal = Journal.open(tmp_path / "journal", Config())
+    rejects = pa.Table.from_pylist([{"reason": "trace_id_invalid"}], schema=REJECTS)
+    journal.append(_spans(5), rejects)
+    journal.append(_spans(2), REJECTS.empty_table())
+    journal.close()
+    noted = {"position": 1, "spans_read": 5, "spans_open": 2, "traces_open": 1}
+    (tmp_path / "progress.json").write_text(json.dumps(noted))
+    write_spans(tmp_path, [{"trace_id": "a" * 32, "span_id": f"{n:016x}"} for n in range(3)])
+    write_ledger(
+        tmp_path,
+        [
+            [
+                booked(step_id="1", cost_usd=Decimal(2)),
+                booked(step_id="2", cost_usd=Decimal(1), feature=None),
+                booked(step_id="3", cost_usd=None, cost_status="unpriced"),
+            ]
+        ],
+    )
+    done = agentcost("status", "--data", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert parse_facts(done.stdout) == {
+        "journal position": "2",
+        "read to position": "1",
+        "kept from position": "1",
+        "spans acknowledged": "7",
+        "spans waiting": "2",
+        "spans open": "2",
+        "spans settled": "3",
+        "spans quarantined": "1",
+        "traces open": "1",
+        "ledger version": "0",
+        "ledger entries": "3",
+        "evidence spans": "3",
+        "steps": "3",
+        "cost": "$3",
+        "unpriced steps": "1 (33.3 %)",
+        "unattributed steps": "1 (33.3 %)",
+        "unattributed cost": "$1 (33.3 %)",
+        "totals": "agree",
+    }
+
+
+def test_a_ledger_without_a_journal(tmp_path: Path) -> None:
+    """What only replay filled has no journal to speak of."""
+    write_ledger(tmp_path, [[booked()]])
+    facts = parse_facts(agentcost("status", "--data", tmp_path).stdout)
+    assert "journal position" not in facts
+    assert (facts["steps"], facts["unpriced steps"]) == ("1", "0 (0.0 %)")
+
+
+def test_no_data(tmp_path: Path) -> None:
+    """An empty folder has nothing in it, a missing one is named."""
+    assert parse_facts(agentcost("status", "--data", tmp_path).stdout)["steps"] == "0"
+    assert "no such folder" in refusal("status", "--data", tmp_path / "gone")
+
+
+def test_a_damaged_note(tmp_path: Path) -> None:
+    """A progress note that cannot be read is named, with what to do, and is no user error."""
+    Journal.open(tmp_path / "journal", Config()).close()
+    (tmp_path / "progress.json").write_text('{"posit')
+    done = agentcost("status", "--data", tmp_path)
+    assert done.returncode == 1
+    assert "progress.json: is damaged; remove it" in done.stderr
