@@ -79,7 +79,8 @@ def identities(
 def _model(steps: pa.Table) -> pa.ChunkedArray:
     """The served model, else the requested one."""
     served, requested = steps.column("model"), steps.column("requested_model")
-    return pc.coalesce(served, requested) if served.null_count else served
+    stood_in = pc.and_(served.is_null(), requested.is_valid())
+    return pc.coalesce(served, requested) if pc.any(stood_in).as_py() else served
 
 
 def _usage(steps: pa.Table, quantities: Mapping[str, np.ndarray]) -> np.ndarray:
