@@ -18,6 +18,7 @@ from agentcost_collector.model.schemas import TOKENS
 from agentcost_collector.model.tables import codes
 
 _TABLE_MAX = 1 << 18
+_INCONSISTENT = "inconsistent"  # in usage_note
 _METERED = ("units", "gpu_seconds", "cpu_seconds", "gib_seconds")
 
 
@@ -78,7 +79,8 @@ def identities(
 def _model(steps: pa.Table) -> pa.ChunkedArray:
     """The served model, else the requested one."""
     served, requested = steps.column("model"), steps.column("requested_model")
-    return pc.coalesce(served, requested) if served.null_count else served
+    stood_in = pc.and_(served.is_null(), requested.is_valid())
+    return pc.coalesce(served, requested) if pc.any(stood_in).as_py() else served
 
 
 def _usage(steps: pa.Table, quantities: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -88,10 +90,20 @@ def _usage(steps: pa.Table, quantities: Mapping[str, np.ndarray]) -> np.ndarray:
     for counts in quantities.values():
         if counts.min() < 0:
             usage[counts < 0] = Usage.CONTRADICTORY
+    notes = steps.column("usage_note")
+    if notes.null_count < len(notes):
+        usage[_told_inconsistent(notes)] = Usage.CONTRADICTORY
     if "reasoning_tokens" in quantities:
         more = pc.greater(steps.column("reasoning_tokens"), steps.column("output_tokens"))
         usage[_flags(more.fill_null(False))] = Usage.CONTRADICTORY
     return usage
+
+
+def _told_inconsistent(notes: pa.ChunkedArray) -> np.ndarray:
+    """Rows whose parts exceed their total, as noted where the total was still known."""
+    coded = codes(notes)
+    told = [_INCONSISTENT in (note or "").split(",") for note in coded.dictionary.to_pylist()]
+    return np.array([False, *told])[_indices(coded)]
 
 
 def _any_valid(steps: pa.Table, names: Sequence[str]) -> np.ndarray:

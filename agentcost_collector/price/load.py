@@ -80,37 +80,29 @@ def _offer(file: CardFile, index: int) -> Offer:
 def _check(file: CardFile, index: int) -> None:
     """What one SKU must keep to beyond the schema."""
     card, sku = file.card, file.card.skus[index]
-    bands = {b.id for b in sku.band.bands} if sku.band else set()
-    own = {line.kind for line in sku.lines if line.prices}
     if sku.match.model is None and (sku.band or sku.schedule):
         raise ConfigError(
             f"{file.at('skus', index)}: a SKU without `model` has no `band` or `schedule`;"
             " add a model or remove them"
         )
-    known: set[str] = set()
-    ids: set[str] = set()
+    bands = {b.id for b in sku.band.bands} if sku.band else set()
     for number, line in enumerate(sku.lines):
         place = file.at("skus", index, "lines", number)
-        condition = f"{line.kind} {sorted(line.when.items())}"
-        if line.id in ids or condition in known:
-            raise ConfigError(
-                f"{place}: line '{line.id}' repeats an id, or a kind with the same `when`, of this"
-                " SKU; append a price to the first line instead"
-            )
-        ids.add(line.id)
-        known.add(condition)
-        if line.included_in is not None and (line.included_in not in own or line.kind in own):
-            raise ConfigError(
-                f"{place}: `included_in: {line.included_in}` needs a priced line of that kind and"
-                f" none of kind {line.kind}"
-            )
+        _check_line(line, sku.lines[:number], place)
         for price in line.prices:
             _check_price(price, bands, card.sources.keys(), place)
-    for leaf in LEAVES:
-        named = own.intersection(leaf.kinds)
-        if len(named) > 1:
+    priced = {line.kind for line in sku.lines if line.prices}
+    for number, line in enumerate(sku.lines):
+        if line.included_in and (line.included_in not in priced or line.kind in priced):
             raise ConfigError(
-                f"{file.at('skus', index)}: {' and '.join(sorted(named))} are counted together;"
+                f"{file.at('skus', index, 'lines', number)}: `included_in: {line.included_in}`"
+                f" needs a priced line of that kind and none of kind {line.kind}"
+            )
+    for leaf in LEAVES:
+        together = priced.intersection(leaf.kinds)
+        if len(together) > 1:
+            raise ConfigError(
+                f"{file.at('skus', index)}: {' and '.join(sorted(together))} are counted together;"
                 " keep one of them"
             )
     for adjustment in sku.adjustments:
@@ -118,6 +110,15 @@ def _check(file: CardFile, index: int) -> None:
             raise ConfigError(
                 f"{file.at('skus', index, 'adjustments')}: source '{adjustment.src}' is not under"
                 " `sources`; add it"
+            )
+
+
+def _check_line(line: Line, earlier: Sequence[Line], place: str) -> None:
+    for other in earlier:
+        if other.id == line.id or (other.kind == line.kind and other.when == line.when):
+            raise ConfigError(
+                f"{place}: line '{line.id}' repeats an id, or a kind with the same `when`, of this"
+                " SKU; append a price to the first line instead"
             )
 
 

@@ -14,7 +14,7 @@ from agentcost_collector.price.rates import Rate, Situation, rate_id, rate_of, u
 
 _BY_MODEL = ("llm", "embedding", "rerank")
 _COMPUTE = "compute"
-_ORDINARY_TIERS = ("auto", "default", "on_demand", "standard")
+_ORDINARY_TIERS = ("auto", "default", "on_demand", "standard", "standard_only")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 CARDS = Path(__file__).parent.parent.parent / "rate_cards"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PINS = Path(__file__).parent / "digests.json"
 
 
@@ -23,7 +24,7 @@ def released(directory: Path = CARDS) -> dict[str, str]:
     """A digest for each priced line at each date, and for what else decides a price of its SKU."""
     found: dict[str, str] = {}
     for path in sorted(directory.glob("*.yaml")):
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+        card = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
         for name, content in _parts(card):
             assert name not in found, f"{name} is there twice"
             text = json.dumps(content, sort_keys=True, default=str)

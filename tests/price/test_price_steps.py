@@ -84,6 +84,13 @@ CASES = [
         "usage_inconsistent",
         None,
     ),
+    (
+        "parts beyond their total",
+        CALL | {"usage_note": "retention_unknown,inconsistent"},
+        "unpriced",
+        "usage_inconsistent",
+        None,
+    ),
     ("no model", CALL | {"model": None}, "unpriced", "no_model", None),
     ("unknown model", CALL | {"model": "m-2"}, "unpriced", "no_sku", None),
     ("unknown provider", CALL | {"provider": "other"}, "unpriced", "no_sku", None),
@@ -172,8 +179,13 @@ def test_parts_add_up(book: RateBook) -> None:
 
 def test_requested_model_is_marked(book: RateBook) -> None:
     """A price by the requested model says so; the served model wins where it is known."""
-    told = price(book, **(CALL | {"model": None, "requested_model": "m", "usage_note": "stream"}))
-    assert (told["cost_status"], told["usage_note"]) == ("priced", "stream,model_requested")
+    told = price(
+        book, **(CALL | {"model": None, "requested_model": "m", "usage_note": "usage_incomplete"})
+    )
+    assert (told["cost_status"], told["usage_note"]) == (
+        "priced",
+        "usage_incomplete,model_requested",
+    )
     served = price(book, **(CALL | {"requested_model": "gratis"}))
     assert (served["cost_status"], served["usage_note"]) == ("priced", None)
 

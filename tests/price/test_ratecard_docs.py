@@ -1,0 +1,28 @@
+"""The example of docs/formats/ratecard.md."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+from agentcost_collector.price import load_rate_book, price_steps
+from tests.price.acme import steps
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "formats" / "ratecard.md"
+
+
+def test_example_loads_and_prices(tmp_path: Path) -> None:
+    """The card in the documentation is a card, and its lines price what the page says."""
+    found = re.search(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found
+    (tmp_path / "acme.yaml").write_text(found[1])
+    call = {"provider": "acme", "model": "acme-latest", "input_tokens": 200_000}
+    rows = [
+        call | {"input_image_tokens": 1},
+        call | {"service_tier": "batch", "output_tokens": 100},
+        {"kind": "tool", "tool": "crm_lookup"},
+    ]
+    charges = price_steps(steps(*rows), load_rate_book([tmp_path])).to_pylist()
+    costs = [Decimal("1.000005"), Decimal("0.2505"), Decimal("0.002")]
+    assert [c["cost_usd"] for c in charges] == costs
