@@ -191,7 +191,7 @@ def _requests(
     metered = pa.array(walked.metered[rows])
     host = facts.column("host").take(pa.array(rows)).cast(pa.string()).combine_chunks()
     tool, target = (columns[c].cast(pa.string()).combine_chunks() for c in ("tool", "target"))
-    place = pc.binary_join_element_wise(host, target, "", null_handling="skip")
+    place = pc.binary_join_element_wise(host.fill_null(""), target.fill_null(""), "")
     return {
         "tool": pc.if_else(metered, pc.coalesce(tool, host), tool),
         "target": pc.if_else(metered, place, target),

@@ -123,7 +123,7 @@ def _notes(steps: pa.Table, known: np.ndarray) -> pa.ChunkedArray:
     stood_in = pc.and_(stood_in, pa.chunked_array([pa.array(known)]))
     if not pc.any(stood_in).as_py():
         return notes
-    marked = pc.binary_join_element_wise(notes, ASSUMED_MODEL, ",", null_handling="skip")
+    marked = pc.coalesce(pc.binary_join_element_wise(notes, ASSUMED_MODEL, ","), ASSUMED_MODEL)
     return pc.if_else(stood_in, marked, notes)
 
 
