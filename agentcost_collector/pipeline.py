@@ -249,6 +249,7 @@ class Follower:
         self._open = OpenTraces(settings.assemble)
         self.progress = Progress(ledger.state.get("position", 0), ledger.state.get("spans_read", 0))
         self._position = journal.first() - 1
+        self._published = ""
 
     def step(self, now_ns: int) -> bool:
         """Reads what is new, settles what has closed, trims. False when there was nothing to do."""
@@ -279,9 +280,12 @@ class Follower:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
-        temporary = self._settings.progress_path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self.progress)))
-        temporary.replace(self._settings.progress_path)
+        text = json.dumps(asdict(self.progress))
+        if text != self._published:
+            temporary = self._settings.progress_path.with_suffix(".tmp")
+            temporary.write_text(text)
+            temporary.replace(self._settings.progress_path)
+            self._published = text
 
 
 # --- files ---------------------------------------------------------------------------------------

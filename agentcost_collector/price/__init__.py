@@ -8,9 +8,8 @@ NULL cost with a status and a reason, never 0, never a guess); the amounts of th
 `cost_usd` exactly; the same steps and cards give the same bytes.
 """
 
-from agentcost_collector.price.config import Config
 from agentcost_collector.price.load import bundled_rate_cards, load_rate_book
 from agentcost_collector.price.ratebook import RateBook
 from agentcost_collector.price.steps import price_steps
 
-__all__ = ["Config", "RateBook", "bundled_rate_cards", "load_rate_book", "price_steps"]
+__all__ = ["RateBook", "bundled_rate_cards", "load_rate_book", "price_steps"]
