@@ -22,6 +22,9 @@ Test = Callable[[Spans, np.ndarray, np.ndarray], np.ndarray]
 """Whether pairs of rows may be one call."""
 
 
+_PAIRS_MAX = 1 << 20
+
+
 def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """Rows of one trace, kind, process and model that came from more than one scope."""
     if not len(rows):
@@ -58,8 +61,7 @@ def pair_in_step(s: Spans, o: Ownership, rules: Rules) -> None:
     one_scope = s.scope[a] == np.repeat(s.scope[rows[starts]], half)
     other = s.scope[b] == np.repeat(s.scope[rows[starts + half]], half)
     fits = one_scope & other & (s.scope[a] != s.scope[b])
-    fits &= contained(s, a, b, rules.slack_ns) & may_be_twins(s, a, b)
-    fits &= ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
+    fits &= _fits(s, a, b, rules, may_be_twins)
     whole = np.ones(len(starts), bool)
     np.logical_and.at(whole, group, fits)
     drop(o, b[whole[group]], a[whole[group]], UsageReason.SIBLING_TWIN)
@@ -107,16 +109,31 @@ def match_bucket(
 def _edges(
     s: Spans, groups: Sequence[list[int]], members: np.ndarray, rules: Rules, may_be: Test
 ) -> list[list[int]]:
-    """For every member the groups it may join, best fit first."""
+    """For every member the groups it may join, best fit first.
+
+    Of more pairs than can be looked at, only those at the same place in the order of start.
+    """
     g = np.array([group[0] for group in groups])
+    if len(g) * len(members) > _PAIRS_MAX:
+        count = min(len(g), len(members))
+        by_start = g[np.argsort(s.start[g], kind="stable")][:count]
+        fits = _fits(s, members[:count], by_start, rules, may_be)
+        place = np.argsort(s.start[g], kind="stable")
+        found = [[int(place[i])] if fit else [] for i, fit in enumerate(fits.tolist())]
+        return found + [[] for _ in range(len(members) - count)]
     a, b = np.repeat(members, len(g)), np.tile(g, len(members))
-    fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
-    fits &= ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
+    fits = _fits(s, a, b, rules, may_be)
     distance = np.abs(s.start[a] - s.start[b]) + np.abs(s.end[a] - s.end[b])
     distance = np.where(same_id(s, a, b), -1, distance)
     ranked = np.argsort(distance.reshape(len(members), -1), axis=1, kind="stable")
     allowed = fits.reshape(len(members), -1)
     return [[int(j) for j in ranked[i] if allowed[i, j]] for i in range(len(members))]
+
+
+def _fits(s: Spans, a: np.ndarray, b: np.ndarray, rules: Rules, may_be: Test) -> np.ndarray:
+    """One interval in the other, no proof of two calls, and neither above the other."""
+    fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
+    return fits & ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
 
 
 def _matching(members: int, edges: Sequence[Sequence[int]]) -> dict[int, int]:

@@ -108,5 +108,6 @@ class Dialect:
     """Attributes that hold a URL, of which only the host is kept, as `host`."""
     tools_offered: tuple[str, ...] = ()
     """Attributes whose presence says that tools were offered. Their values are never kept."""
-    call_needs_usage: bool = False
-    """Marks spans as calls that may be wrappers: without usage they are no evidence of a call."""
+    call_needs_usage: str = ""
+    """Regular expression on names of spans that may be wrappers: without usage they are no
+    evidence of a call."""

@@ -19,7 +19,7 @@ from agentcost_collector.model.notes import Note
 from agentcost_collector.model.schemas import FACTS, TAGS
 from agentcost_collector.model.tables import codes
 from agentcost_collector.normalise.batch import Batch
-from agentcost_collector.normalise.dialect import Dialect
+from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
 from agentcost_collector.normalise.kinds import complete_kinds, kinds_of
 from agentcost_collector.normalise.plan import (
     OWN_UNITS,
@@ -44,19 +44,9 @@ _OUTSIDE_REASONING = ("x-ai", "google", "vertex")
 _WIDE = Context(prec=60)
 _AMOUNT_MAX = Decimal(10) ** 15
 _COPIED = [
-    "response_id",
-    "tool_call_id",
-    "operation",
-    "target",
-    "service_tier",
-    "region",
-    "session_id",
-    "user_id",
-    "agent",
-    "agent_version",
-    "workflow",
-    "requested_model",
-    "host",
+    name
+    for name in TEXT_FIELDS
+    if name in FACTS.names and name not in ("provider", "model", "tool")
 ]
 
 
@@ -325,11 +315,23 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
         "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),
         "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
         "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
-        "call_needs_usage": pa.array(batch.where(lambda d, s: d.call_needs_usage)),
+        "call_needs_usage": pa.array(_needs_usage(batch)),
         "loses_cache_write": pa.array(
             batch.where(lambda d, s: matches_scope(s, d.loses_cache_write))
         ),
     }
+
+
+def _needs_usage(batch: Batch) -> np.ndarray:
+    """Spans that their dialect knows as possible wrappers, by name."""
+    named = np.array([bool(d.call_needs_usage) for d in batch.vocabulary.dialects] + [False])
+    rows = np.flatnonzero(named[batch.dialect])
+    wrappers = np.zeros(batch.rows, dtype=bool)
+    if len(rows):
+        wrappers[rows] = batch.by_name(
+            rows, lambda d, name: bool(d and re.search(d.call_needs_usage, name))
+        )
+    return wrappers
 
 
 def _nullable(values: np.ndarray) -> pa.Array:

@@ -58,5 +58,5 @@ DIALECT = Dialect(
     kinds={"gen_ai.operation.name": _CALLS, "llm.request.type": _CALLS},
     names={r"^raw_gen_ai_request$": Kind.LLM, r"^Received Proxy Server Request$": Kind.WORKFLOW},
     writes_on_caller=True,
-    call_needs_usage=True,
+    call_needs_usage=r"^raw_gen_ai_request$",
 )

@@ -63,7 +63,6 @@ DIALECT = Dialect(
             "openai.request.service_tier",
             "gen_ai.openai.request.service_tier",
         ),
-        "region": ("cloud.region",),
         "host": ("server.address",),
         "tool": ("gen_ai.tool.name",),
         "tool_call_id": ("gen_ai.tool.call.id",),
