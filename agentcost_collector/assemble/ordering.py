@@ -36,7 +36,8 @@ def span_order(gathered: Gathered) -> tuple[np.ndarray, np.ndarray]:
     if same.any():  # copies of a span within one request: few
         copies = tied[same]
         content = [repr(row) for row in unpack(packed.take(pa.array(rows[copies]))).to_pylist()]
-        place = np.unique(np.array(content), return_inverse=True)[1]
+        rank = {text: number for number, text in enumerate(sorted(set(content)))}
+        place = [rank[text] for text in content]
         others = (key[same] for key in (received, span, *moment))
         tied[same] = copies[np.lexsort((place, *others))]
     order[places] = tied
