@@ -16,10 +16,12 @@ from agentcost_collector.attribute.ownership import (
     drop,
     reason_code,
     same_id,
+    same_model,
     same_numbers,
 )
 from agentcost_collector.attribute.siblings import (
     buckets,
+    loose_buckets,
     match_bucket,
     may_be_twins,
     pair_in_step,
@@ -49,6 +51,7 @@ def own_calls(s: Spans, rules: Rules) -> Ownership:
     o = Ownership(np.full(n, NONE, np.int64), np.full(n, NONE, np.int64), modelled & numbers, {})
     o.survivor[o.call] = np.flatnonzero(o.call)
     _nested_twins(s, o)
+    _written_twins(s, o, numbers & ~modelled & s.writes_on_caller)
     _carriers(s, o, numbers & ~modelled, rules)
     _sibling_twins(s, o, rules)
     _same_response(s, o)
@@ -101,9 +104,21 @@ def _own_call_around(
     return s.writes_on_caller[rows] | (other_model[rows] & ~sums)
 
 
+def _written_twins(s: Spans, o: Ownership, written: np.ndarray) -> None:
+    """A library's call that it wrote on its caller's span, and that is reported beneath as well."""
+    if not written.any():
+        return
+    calls = np.flatnonzero(o.call)
+    outer = nearest(s.tree.parent, written | np.isin(s.kind, BLOCKER_KINDS))[calls]
+    pair = (outer >= 0) & written[np.maximum(outer, 0)]
+    calls, outer = calls[pair], outer[pair]
+    same = same_id(s, outer, calls) | (same_numbers(s, outer, calls) & same_model(s, outer, calls))
+    drop(o, outer[same], calls[same], UsageReason.NESTED_TWIN)
+
+
 def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> None:
     """Agents, workflows and the like that report usage: calls only if nothing beneath is one."""
-    rows = np.flatnonzero(carriers)
+    rows = np.flatnonzero(carriers & (o.survivor < 0))
     if not len(rows):
         return
     beneath = below(s.tree, o.survivor >= 0)[rows]
@@ -162,9 +177,9 @@ def _below_orphan(tree: Tree) -> np.ndarray:
 def _sibling_twins(s: Spans, o: Ownership, rules: Rules) -> None:
     """Spans of different scopes beside each other that report the same call."""
     pair_in_step(s, o, rules)
-    paired = np.unique(o.survivor[o.reason == reason_code(UsageReason.SIBLING_TWIN)])
-    for bucket in buckets(s, np.setdiff1d(np.flatnonzero(o.call), paired)):
-        match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, may_be_twins)
+    for found in (buckets, loose_buckets):
+        for bucket in found(s, np.flatnonzero(o.call)):
+            match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, may_be_twins)
 
 
 def _same_response(s: Spans, o: Ownership) -> None:
@@ -241,9 +256,10 @@ def _judge_silent(s: Spans, o: Ownership, rows: np.ndarray, rules: Rules) -> Non
         beside = np.flatnonzero(o.call & (s.kind == kind))
         silent = np.zeros(len(s.kind), bool)
         silent[calls] = True
-        for bucket in buckets(s, beside):
-            if silent[bucket].any():
-                match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, silent_pair)
+        for found in (buckets, loose_buckets):
+            for bucket in found(s, beside[o.call[beside]]):
+                if silent[bucket].any():
+                    match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, silent_pair)
 
 
 def _settle(s: Spans, o: Ownership) -> None:

@@ -27,6 +27,8 @@ class Spans:
     process: np.ndarray
     model: np.ndarray
     """Code of the bare model name."""
+    asked: np.ndarray
+    """Code of the bare name of the model asked for, in the same numbering."""
     response_id: np.ndarray
     start: np.ndarray
     end: np.ndarray
@@ -77,6 +79,13 @@ def same_numbers(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         same_in |= in_difference == read + write
         same_out |= out_difference == counts(s.reasoning, rows)
     return same_in & same_out
+
+
+def same_model(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same bare name, asked for or served, or one of the two says none."""
+    unknown = (s.model[a] < 0) | (s.model[b] < 0)
+    asked = (s.asked[a] >= 0) & ((s.asked[a] == s.asked[b]) | (s.asked[a] == s.model[b]))
+    return (s.model[a] == s.model[b]) | unknown | asked | (s.asked[b] == s.model[a])
 
 
 def contained(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarray:

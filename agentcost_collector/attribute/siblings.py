@@ -13,7 +13,9 @@ from agentcost_collector.attribute.ownership import (
     Spans,
     contained,
     drop,
+    reason_code,
     same_id,
+    same_model,
     same_numbers,
 )
 from agentcost_collector.attribute.tree import is_ancestor
@@ -28,9 +30,21 @@ _PAIRS_MAX = 1 << 20
 
 def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """Rows of one trace, kind, process and model that came from more than one scope."""
+    return _of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process, s.model))
+
+
+def loose_buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
+    """As `buckets`, for rows of any model where one of them may be known by another name: it says
+    no model, or was asked for one name and served by another."""
+    loose = (s.model < 0) | ((s.asked >= 0) & (s.asked != s.model))
+    found = _of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process)) if loose.any() else []
+    return [bucket for bucket in found if loose[bucket].any()]
+
+
+def _of_many_scopes(s: Spans, rows: np.ndarray, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
     if not len(rows):
         return []
-    key = np.stack([s.tree.trace[rows], s.kind[rows], s.process[rows], s.model[rows]])
+    key = np.stack([column[rows] for column in columns])
     order = np.lexsort((s.start[rows], *key))
     rows, key = rows[order], key[:, order]
     starts = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
@@ -77,20 +91,25 @@ def may_be_twins(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (part[a] > 0) & (part[b] > 0) & (part[a] != part[b])
 
     split = two_splits(s.cache_read) | two_splits(s.cache_write)
-    return same_numbers(s, a, b) & ~two_ids & ~split
+    return same_numbers(s, a, b) & same_model(s, a, b) & ~two_ids & ~split
 
 
 def silent_pair(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """At least one of the two reports nothing, and no proof of being two calls."""
     both_ids = (s.response_id[a] >= 0) & (s.response_id[b] >= 0)
     silent = ((s.input[a] < 0) & (s.output[a] < 0)) | ((s.input[b] < 0) & (s.output[b] < 0))
-    return silent & ~(both_ids & (s.response_id[a] != s.response_id[b]))
+    two_ids = both_ids & (s.response_id[a] != s.response_id[b])
+    return silent & same_model(s, a, b) & ~two_ids
 
 
 def match_bucket(
     s: Spans, o: Ownership, bucket: np.ndarray, rules: Rules, reason: UsageReason, may_be: Test
 ) -> None:
-    """Pairs a bucket scope by scope: as many pairs as possible, the best fitting first."""
+    """Pairs a bucket scope by scope: as many pairs as possible, the best fitting first.
+
+    A call that has a twin already may have another, of a scope that is not among its twins.
+    """
+    known = _scopes_of_twins(s, o, bucket)
     groups: list[list[int]] = []
     for scope in np.unique(s.scope[bucket]):
         members = bucket[s.scope[bucket] == scope]
@@ -98,6 +117,8 @@ def match_bucket(
             groups = [[int(m)] for m in members]
             continue
         edges = _edges(s, groups, members, rules, may_be)
+        if known:
+            edges = _without_shared_scopes(s, groups, members, edges, known)
         paired = _matching(len(members), edges)
         taken = set(paired)
         for member, group in paired.items():
@@ -105,6 +126,33 @@ def match_bucket(
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
     for twins in groups:
         drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), reason)
+
+
+def _scopes_of_twins(s: Spans, o: Ownership, bucket: np.ndarray) -> dict[int, set[int]]:
+    """Row -> scopes of the siblings that were found to be its twins before."""
+    twin = np.flatnonzero(o.reason == reason_code(UsageReason.SIBLING_TWIN))
+    twin = twin[np.isin(o.survivor[twin], bucket)]
+    known: dict[int, set[int]] = {}
+    for head, scope in zip(o.survivor[twin].tolist(), s.scope[twin].tolist(), strict=True):
+        known.setdefault(head, set()).add(scope)
+    return known
+
+
+def _without_shared_scopes(
+    s: Spans,
+    groups: Sequence[list[int]],
+    members: np.ndarray,
+    edges: list[list[int]],
+    known: dict[int, set[int]],
+) -> list[list[int]]:
+    """Leaves out pairs that would give a call two spans of one scope."""
+
+    def scopes(rows: Sequence[int]) -> set[int]:
+        return {int(s.scope[r]) for r in rows}.union(*(known.get(r, set()) for r in rows))
+
+    taken = [scopes(group) for group in groups]
+    own = [scopes([int(m)]) for m in members]
+    return [[g for g in joins if not taken[g] & own[m]] for m, joins in enumerate(edges)]
 
 
 def _edges(

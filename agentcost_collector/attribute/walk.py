@@ -11,22 +11,14 @@ import pyarrow.compute as pc
 from agentcost_collector.attribute.calls import CALL_KINDS, own_calls
 from agentcost_collector.attribute.config import Config
 from agentcost_collector.attribute.ownership import Ownership, Rules, Spans, reason_code
-from agentcost_collector.attribute.tree import (
-    NONE,
-    Tree,
-    build_tree,
-    depths,
-    is_ancestor,
-    nearest,
-)
+from agentcost_collector.attribute.places import place_lost_embeddings, unseen_calls
+from agentcost_collector.attribute.tree import NONE, Tree, build_tree, nearest
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
 from agentcost_collector.model.tables import codes
 
 _TOOL, _RETRIEVAL, _AGENT = (KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.AGENT))
-_EMBEDDING, _HTTP = KINDS.index(Kind.EMBEDDING), KINDS.index(Kind.HTTP)
-_COMPUTE, _LLM = KINDS.index(Kind.COMPUTE), KINDS.index(Kind.LLM)
-_SERVER = 2  # OTLP SpanKind
+_HTTP, _COMPUTE, _LLM = (KINDS.index(k) for k in (Kind.HTTP, Kind.COMPUTE, Kind.LLM))
 
 
 @dataclass
@@ -49,8 +41,9 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     tree = build_tree(spans)
     kind = facts.column("kind").to_numpy().astype(np.int64)
     numbers = _spans_of(spans, facts, tree, kind)
-    ownership = own_calls(numbers, Rules(config.clock_slack_ms * 1_000_000))
-    inferred = _place_lost_embeddings(numbers, ownership, config.clock_slack_ms * 1_000_000)
+    slack_ns = config.clock_slack_ms * 1_000_000
+    ownership = own_calls(numbers, Rules(slack_ns))
+    inferred = place_lost_embeddings(numbers, ownership, slack_ns)
     live = tree.repeated_of < 0
     step = ownership.call.copy()
     step |= live & _tool_steps(spans, facts, numbers, ownership)
@@ -58,7 +51,7 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     step |= live & _compute_steps(facts, kind)
     _name_transport(numbers, ownership)
     metered = _metered_requests(facts, numbers, ownership, config) & live
-    unseen = _unseen_calls(spans, facts, numbers, ownership) & live & ~metered
+    unseen = unseen_calls(spans, facts, numbers, ownership, slack_ns) & live & ~metered
     kind[metered], kind[unseen] = _TOOL, _LLM
     step |= metered | unseen
     again = np.flatnonzero(~live)
@@ -80,12 +73,14 @@ def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) ->
         values: np.ndarray = facts.column(name).to_numpy()
         return values
 
+    model, asked = _in_one_code(facts.column("bare_model"), facts.column("bare_requested_model"))
     return Spans(
         tree=tree,
         kind=kind,
         scope=code(spans.column("scope_name")),
         process=facts.column("process").to_numpy().astype(np.int64),
-        model=code(facts.column("bare_model")),
+        model=model,
+        asked=asked,
         response_id=code(facts.column("response_id")),
         start=spans.column("start_ns").to_numpy(),
         end=spans.column("end_ns").to_numpy(),
@@ -100,37 +95,14 @@ def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) ->
     )
 
 
-def _place_lost_embeddings(s: Spans, o: Ownership, slack_ns: int) -> np.ndarray:
-    """Moves an embedding that hangs on the root, or lost its parent, under the tool around it.
-
-    Only where the tools and retrievals of its process that were open around it form one chain.
-    """
-    inferred = np.zeros(len(s.kind), dtype=bool)
-    top = (s.tree.depth <= 1) & ((s.tree.depth == 1) | s.tree.orphan)
-    stray = np.flatnonzero(o.call & (s.kind == _EMBEDDING) & top)
-    around = np.flatnonzero(np.isin(s.kind, (_TOOL, _RETRIEVAL)))
-    first = np.searchsorted(s.tree.trace[around], s.tree.trace[stray], "left")
-    last = np.searchsorted(s.tree.trace[around], s.tree.trace[stray], "right")
-    which = np.repeat(np.arange(len(stray)), last - first)
-    offset = np.arange(len(which)) - np.repeat(
-        np.cumsum(last - first) - (last - first), last - first
-    )
-    row, tool = stray[which], around[first[which] + offset]
-    holds = s.process[tool] == s.process[row]
-    holds &= (s.start[tool] <= s.start[row] + slack_ns) & (s.end[tool] >= s.end[row] - slack_ns)
-    row, tool, which = row[holds], tool[holds], which[holds]
-    deepest = np.full(len(stray), NONE, dtype=np.int64)
-    order = np.argsort(s.tree.depth[tool], kind="stable")
-    deepest[which[order]] = tool[order]
-    in_chain = (tool == deepest[which]) | is_ancestor(s.tree, tool, deepest[which])
-    one_chain = deepest >= 0
-    np.logical_and.at(one_chain, which, in_chain)
-    placed = stray[one_chain]
-    s.tree.parent[placed] = deepest[one_chain]
-    inferred[placed] = True
-    if len(placed):
-        s.tree.depth = depths(s.tree.parent)
-    return inferred
+def _in_one_code(a: pa.ChunkedArray, b: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of two text columns in one numbering; -1 for NULL."""
+    first, second = codes(a), codes(b)
+    indices = [c.indices.fill_null(-1).to_numpy(zero_copy_only=False) for c in (first, second)]
+    names = pc.unique(pa.concat_arrays([first.dictionary, second.dictionary]))
+    moved = [pc.index_in(c.dictionary, value_set=names).to_numpy() for c in (first, second)]
+    model, asked = (np.array([*m, NONE], np.int64)[i] for m, i in zip(moved, indices, strict=True))
+    return model, asked
 
 
 def _tool_steps(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.ndarray:
@@ -145,8 +117,10 @@ def _tool_steps(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.
     outer = nearest(s.tree.parent, stop)
     inner = np.flatnonzero(tool & (outer >= 0) & tool[np.maximum(outer, 0)])
     up = outer[inner]
+    title = codes(spans.column("name")).indices.fill_null(-1).to_numpy(zero_copy_only=False)
     seam = (
         (s.scope[inner] != s.scope[up])
+        | (title[inner] != title[up])
         | (s.process[inner] != s.process[up])
         | (span_kind[inner] != span_kind[up])
         | ((call[inner] >= 0) & (call[inner] == call[up]))
@@ -215,18 +189,6 @@ def _metered_requests(facts: pa.Table, s: Spans, o: Ownership, config: Config) -
     o.reason[inner] = reason_code(UsageReason.TRANSPORT_OF_CALL)
     found[inner] = False
     return found
-
-
-def _unseen_calls(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.ndarray:
-    """POST requests to a model provider with no model span above: calls nobody instrumented."""
-    http = (s.kind == _HTTP) & (o.survivor < 0)
-    if not http.any():
-        return http
-    posts = pc.equal(pc.utf8_lower(facts.column("operation").cast(pa.string())), "post")
-    client = spans.column("kind").fill_null(0).to_numpy() != _SERVER
-    known = facts.column("provider").is_valid().to_numpy()
-    unseen: np.ndarray = http & known & client & posts.fill_null(False).to_numpy()
-    return unseen
 
 
 def self_time_ns(spans: pa.Table, tree: Tree, rows: np.ndarray) -> np.ndarray:

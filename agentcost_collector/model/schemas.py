@@ -148,6 +148,7 @@ FACTS = pa.schema(
                 "provider",
                 "model",
                 "bare_model",  # family name, to compare twins
+                "bare_requested_model",
                 "requested_model",
                 "response_id",
                 "tool",

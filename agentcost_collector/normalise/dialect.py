@@ -30,7 +30,7 @@ TEXT_FIELDS = (
     "cost_text",
 )
 """Canonical facts that are text. `usage_text`, `cost_text`: usage or cost written as JSON or as a
-Python literal in one attribute; the two `details`: only what the input or the output consists of."""
+Python literal in one attribute; the two `details`: only what input or output consists of."""
 
 COUNT_FIELDS = (
     "input",
@@ -98,7 +98,7 @@ class Dialect:
     excludes_cache_unless_split: tuple[str, ...] = ()
     """Providers for which input leaves out cached tokens unless `uncached_input` is given."""
     excludes_reasoning: tuple[str, ...] = ()
-    """Scopes (or "*") whose output leaves out the thoughts of Gemini, which their total contains."""
+    """Scopes (or "*") whose output leaves out the thoughts of Gemini that their total contains."""
     total_is_reported: bool = False
     """The total comes from the provider, so it can prove what the input includes."""
     loses_cache_write: tuple[str, ...] = ()
@@ -107,10 +107,14 @@ class Dialect:
     """Carriers of these kinds report exactly their own call's sum, so a surplus over the calls
     beneath is work whose spans were lost."""
     writes_on_caller: bool = False
-    """Writes a call's usage onto whatever span is current: such usage is a call's own."""
+    """Writes a call's usage, and its own signature, onto whatever span is current: such usage is
+    a call's own."""
     last_call_only: tuple[str, ...] = ()
     """Scopes whose span may stand for several calls, of which it reports the last: where a tool
     span hangs beneath it, or tools were offered to the model."""
+    answered_from_cache: Mapping[str, str] = field(default_factory=dict)
+    """Attribute -> lower-case value which says that the answer came from the emitter's own cache:
+    no call was made, whatever usage is shown."""
     url_hosts: tuple[str, ...] = ()
     """Attributes that hold a URL, of which only the host is kept, as `host`."""
     tools_offered: tuple[str, ...] = ()

@@ -38,7 +38,7 @@ from agentcost_collector.normalise.usage import (
     parse_usage_text,
 )
 
-_TOOL = KINDS.index(Kind.TOOL)
+_TOOL, _OTHER = KINDS.index(Kind.TOOL), KINDS.index(Kind.OTHER)
 _TOOL_NAME = r"^(?:execute_tool|running tool:?) (.+)$"
 _OUTSIDE_REASONING = ("x-ai", "google", "vertex")
 _WIDE = Context(prec=60)
@@ -56,8 +56,12 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     batch = Batch(spans, vocabulary)
     provider, model, bare = _providers(batch)
     counts, unreadable = _counts(batch)
+    cached = _answered_from_cache(batch)
+    for values in vars(counts).values():
+        values[cached] = -1
     usage = make_disjoint(counts, _meaning(batch, provider))
-    kind = complete_kinds(kinds_of(batch), usage.input_total, usage.output_total, model)
+    kind = np.where(cached, _OTHER, kinds_of(batch))
+    kind = complete_kinds(kind, usage.input_total, usage.output_total, model)
     note = usage.note | np.where(unreadable, int(Note.UNREADABLE_COUNT), 0)
     note |= np.where(_dropped(spans), int(Note.ATTRIBUTES_DROPPED), 0)
     columns: dict[str, Any] = {
@@ -66,6 +70,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         "provider": provider,
         "model": model,
         "bare_model": bare,
+        "bare_requested_model": _families(batch.found.text("requested_model")),
         "tool": _tools(batch, kind == _TOOL),
         "usage_note": pa.array(note.astype(np.int32)),
         **{name: batch.found.text(name) for name in _COPIED},
@@ -103,8 +108,13 @@ def _providers(
         for c in distinct.tolist()
     ]
     provider = codes(pa.array(resolved, pa.string()).take(pa.array(inverse)))
+    return provider, model, _families(model)
+
+
+def _families(model: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Family names of models, worked out once per distinct name."""
     family = pa.array([bare_model(m) for m in model.dictionary.to_pylist()], pa.string())
-    return provider, model, codes(family.take(model.indices))
+    return codes(family.take(model.indices))
 
 
 def _counts(batch: Batch) -> tuple[Reported, np.ndarray]:
@@ -269,6 +279,20 @@ def _own_units(batch: Batch) -> dict[int, tuple[int, Decimal]]:
     return found
 
 
+def _answered_from_cache(batch: Batch) -> np.ndarray:
+    """Spans whose answer came from the emitter's own cache: nobody was called, nothing billed."""
+    entries, signs = batch.entries, batch.vocabulary.cache_signs
+    known = np.array([key in signs for key in entries.keys] or [False])
+    answered = np.zeros(batch.rows, dtype=bool)
+    if known.any():
+        at = np.flatnonzero(known[entries.key_codes])
+        values = entries.values.take(pa.array(at)).to_pylist()
+        for entry, value in zip(at.tolist(), values, strict=True):  # LiteLLM and Laminar only
+            key = entries.keys[entries.key_codes[entry]]
+            answered[entries.rows[entry]] |= str(value).lower() == signs[key]
+    return answered
+
+
 def _has_any(batch: Batch, keys: frozenset[str]) -> np.ndarray:
     """Which spans have any of these attributes."""
     entries = batch.entries
@@ -312,12 +336,14 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
     """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
     own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
     sums = np.zeros(batch.rows, dtype=bool)
+    written = _has_any(batch, batch.vocabulary.caller_keys())
+    written &= ~(own_scope & batch.where(lambda d, s: d.writes_on_caller))
     for i, dialect in enumerate(batch.vocabulary.dialects):
         codes_ = [KINDS.index(k) for k in dialect.sums_this_call]
         sums |= (batch.dialect == i) & np.isin(kind, codes_)
     return {
         "sums_this_call": pa.array(sums & own_scope),
-        "writes_on_caller": pa.array(batch.where(lambda d, s: d.writes_on_caller) & ~own_scope),
+        "writes_on_caller": pa.array(written),
         "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
         "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
         "call_needs_usage": pa.array(_needs_usage(batch)),

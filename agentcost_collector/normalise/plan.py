@@ -32,6 +32,8 @@ class Vocabulary:
     """(attribute, lower-case value) -> index into KINDS"""
     kind_signs: Mapping[str, int]
     """attribute whose presence says what a span is, where no value does -> index into KINDS"""
+    cache_signs: Mapping[str, str]
+    """attribute -> lower-case value that says: answered from the emitter's own cache"""
     signatures: Mapping[str, int]
     """attribute -> first dialect that is recognised by it"""
     tag_aliases: Mapping[str, Sequence[str]]
@@ -48,12 +50,16 @@ class Vocabulary:
         """Every attribute that any dialect or tag reads: what decode must keep."""
         signs = {key for d in self.dialects for key in d.signature}
         read = frozenset(self.fields.targets) | frozenset(self.kinds.targets) | signs
-        read |= frozenset(self.kind_signs)
+        read |= frozenset(self.kind_signs) | frozenset(self.cache_signs)
         return read - self.url_keys()
 
     def url_keys(self) -> frozenset[str]:
         """Attributes of which only the host is read: decode must not keep the rest."""
         return frozenset(key for d in self.dialects for key in d.url_hosts)
+
+    def caller_keys(self) -> frozenset[str]:
+        """Attributes by which usage is known that a library wrote on its caller's span."""
+        return frozenset(k for d in self.dialects if d.writes_on_caller for k in d.signature)
 
     def presence_keys(self) -> frozenset[str]:
         """Attributes of which only the presence is read: decode must not keep their values."""
@@ -111,7 +117,10 @@ def compile_vocabulary(
         for key in dialect.signature:
             signatures.setdefault(key, i)
     signs = {key: KINDS.index(kind) for d in dialects for key, kind in d.kind_signs.items()}
-    return Vocabulary(tuple(dialects), fields, kinds, kind_values, signs, signatures, tag_aliases)
+    cached = {key: value for d in dialects for key, value in d.answered_from_cache.items()}
+    return Vocabulary(
+        tuple(dialects), fields, kinds, kind_values, signs, cached, signatures, tag_aliases
+    )
 
 
 def _compile_kinds(dialects: Sequence[Dialect]) -> tuple[Plan, dict[tuple[str, str], int]]:

@@ -125,8 +125,8 @@ _DATE = re.compile(r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})?(-v\d+(:\d+)?)?(:\d+)?$")
 def provider_of(spelling: str | None, model: str | None, host: str | None) -> str | None:
     """Canonical provider id, or None where only a guess would be possible.
 
-    `openai.chat`, `google.vertex.chat` (Vercel) name the API after the last dot. A framework's name says
-    nothing; then the host decides, then the maker of the model.
+    `openai.chat`, `google.vertex.chat` (Vercel) name the API after the last dot. A framework's name
+    says nothing; then the host decides, then the maker of the model.
     """
     text = (spelling or "").strip().lower()
     if text and text not in _FRAMEWORKS:

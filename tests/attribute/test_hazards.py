@@ -57,7 +57,8 @@ def otel_remote_agent_alone():
     """1. A remote agent is the only span that knows what it used.
 
     root feature=f scope=opentelemetry.instrumentation.genai.openai
-      invoke_agent a kind=client op=invoke_agent by=openai asked=gpt-4o in=300 out=30 | agent f 300 30
+      invoke_agent a kind=client op=invoke_agent by=openai asked=gpt-4o in=300 out=30 \
+    | agent f 300 30
     """
 
 
@@ -278,6 +279,38 @@ def litellm_on_its_caller_and_the_sdk_beneath():
 served=gpt-4o in=100 out=10
       ChatCompletion scope=openinference.instrumentation.openai oi=LLM oimodel=gpt-4o \
 prompt=100 completion=10                                                  | llm f 100 10
+    """
+
+
+def litellm_on_a_workflow_and_the_sdk_beneath():
+    """11. As before on a workflow's span, which shows the last of two calls: both are beneath.
+
+    answer feature=f scope=traceloop.tracer tl=workflow litellm.call_id=l2 gen_ai.system=openai \
+served=gpt-4o in=200 out=20
+      openai.chat scope=opentelemetry.instrumentation.openai llm.request.type=chat \
+served=gpt-4o-2024-08-06 in=100 out=10                                    | llm f 100 10
+      openai.chat scope=opentelemetry.instrumentation.openai llm.request.type=chat \
+served=gpt-4o-2024-08-06 in=200 out=20                                    | llm f 200 20
+    """
+
+
+def litellm_answers_from_its_cache():
+    """11. What LiteLLM answers from its own cache shows the usage of the first time: free.
+
+    root feature=f scope=litellm
+      chat gpt-4o op=chat by=openai asked=gpt-4o in=100 out=10            | llm f 100 10
+      chat gpt-4o op=chat by=openai asked=gpt-4o in=100 out=10 litellm.cache_hit=true
+    """
+
+
+def three_scopes_where_one_counts_otherwise():
+    """6. and 7. Three spans beside each other; one leaves the cached tokens out.
+
+    root feature=f scope=app end=100
+      A scope=a oi=LLM oimodel=claude-x prompt=662 completion=31 start=2 end=40 \
+llm.token_count.prompt_details.cache_read=512
+      B scope=b op=chat served=claude-x in=662 out=31 read=512 start=3 end=39
+      C scope=c op=chat served=claude-x in=150 out=31 start=4 end=38      | llm f 662 31 read=512
     """
 
 
@@ -516,7 +549,7 @@ def fallback_to_another_deployment():
 
     root feature=f scope=litellm
       router op=acompletion asked=group-a in=100 out=10
-        litellm_request op=acompletion asked=azure/gpt-4o status=error    | llm f - -
+        litellm_request op=acompletion asked=azure/gpt-4o status=error
         litellm_request op=acompletion asked=gpt-4o in=100 out=10         | llm f 100 10
     """
 
@@ -664,8 +697,8 @@ def model_that_calls_its_tools():
       generate_content g op=generate_content by=gcp.gemini asked=gemini-2.5-flash in=100 out=10 \
     | llm f 100 10
         execute_tool t op=execute_tool tool=t                             | tool f
-          generate_content g op=generate_content by=gcp.gemini asked=gemini-2.5-flash in=100 out=10 \
-    | llm f 100 10
+          generate_content g op=generate_content by=gcp.gemini asked=gemini-2.5-flash in=100 \
+out=10                                                                    | llm f 100 10
     """
 
 

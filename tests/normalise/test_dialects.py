@@ -146,6 +146,10 @@ CASES = [
      " llm.token_count.completion=31 llm.token_count.total=949"
      " llm.token_count.prompt_details.cache_read=512"
      " llm.token_count.prompt_details.cache_write=256", CLAUDE_CALL, SPLIT),
+    ("oi_llamaindex_anthropic_without_split", OI + "llama_index",
+     "openinference.span.kind=LLM llm.model_name=claude-haiku-4-5 llm.token_count.prompt=150"
+     " llm.token_count.completion=31 llm.token_count.total=949",
+     ("llm", "anthropic", "claude-haiku-4-5", 150, 31), NO_PARTS),
     ("oi_google_genai", OI + "google_genai",
      "openinference.span.kind=LLM llm.model_name=gemini-2.5-flash llm.provider=google"
      " llm.token_count.prompt=313 llm.token_count.completion=37 llm.token_count.total=350"
@@ -273,8 +277,8 @@ CASES = [
     ("logfire_anthropic", "logfire.anthropic",
      f"{CHAT} gen_ai.system=anthropic {CLAUDE} gen_ai.usage.input_tokens=918"
      " gen_ai.usage.output_tokens=31"
-     ' \'gen_ai.usage.raw={"input_tokens": 150, "output_tokens": 31, "cache_read_input_tokens": 512,'
-     ' "cache_creation_input_tokens": 256,'
+     ' \'gen_ai.usage.raw={"input_tokens": 150, "output_tokens": 31,'
+     ' "cache_read_input_tokens": 512, "cache_creation_input_tokens": 256,'
      ' "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 56}}\'',
      CLAUDE_CALL, {"read": 512, "write": 200, "long": 56}),
     ("logfire_openai", "logfire.openai",

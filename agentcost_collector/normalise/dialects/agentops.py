@@ -8,7 +8,6 @@ DIALECT = Dialect(
     title="AgentOps",
     scopes=("agentops",),
     signature=("agentops.span.kind",),
-    fields={"reported_cost": ("gen_ai.usage.total_cost",)},
     kinds={
         "agentops.span.kind": {
             "llm": Kind.LLM,

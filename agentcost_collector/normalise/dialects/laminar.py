@@ -17,4 +17,5 @@ DIALECT = Dialect(
             "evaluation": Kind.OTHER,
         }
     },
+    answered_from_cache={"lmnr.span.type": "cached"},
 )

@@ -8,10 +8,6 @@ DIALECT = Dialect(
     title="Langtrace",
     scopes=("langtrace", "langtrace-python-sdk"),
     signature=("langtrace.service.type",),
-    fields={
-        "provider": ("langtrace.service.name",),
-        "cache_read": ("gen_ai.usage.cached_tokens",),
-        "search_units": ("gen_ai.usage.search_units",),
-    },
+    fields={"provider": ("langtrace.service.name",)},
     kinds={"langtrace.service.type": {"framework": Kind.WORKFLOW, "vectordb": Kind.RETRIEVAL}},
 )

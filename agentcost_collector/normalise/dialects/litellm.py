@@ -66,5 +66,6 @@ DIALECT = Dialect(
     kinds={"gen_ai.operation.name": _CALLS, "llm.request.type": _CALLS},
     names={r"^raw_gen_ai_request$": Kind.LLM, r"^Received Proxy Server Request$": Kind.WORKFLOW},
     writes_on_caller=True,
+    answered_from_cache={"litellm.cache_hit": "true"},
     call_needs_usage=r"^raw_gen_ai_request$",
 )

@@ -1,4 +1,7 @@
-"""Vercel AI SDK, versions 4 to 6; 7 follows the conventions. Outer `ai.generateText` and the like repeat the inner calls."""
+"""Vercel AI SDK, versions 4 to 6; version 7 follows the conventions.
+
+Outer `ai.generateText` and the like repeat the inner calls.
+"""
 
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
