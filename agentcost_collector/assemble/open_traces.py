@@ -14,7 +14,7 @@ from agentcost_collector.assemble.chunks import Chunk, Trace, gather, new_chunk
 from agentcost_collector.assemble.config import Config
 from agentcost_collector.assemble.ordering import span_order
 from agentcost_collector.assemble.packing import PACKED, pack, shrink, unpack
-from agentcost_collector.assemble.repeats import unique_spans
+from agentcost_collector.assemble.repeats import repeats
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import codes, concat
 
@@ -263,11 +263,14 @@ class OpenTraces:
         closing.sort(key=lambda trace: trace.trace_id)
         gathered = gather(closing, PACKED.names)
         rows, repeated = span_order(gathered)
-        spans = unpack(gathered.table.take(pa.array(rows)))
         removed = 0
         counts = [trace.spans for trace in closing]
-        if repeated:
-            spans, removed = unique_spans(spans)
+        if len(repeated):  # an exact repeat agrees in all that rows are sorted by
+            candidates = unpack(gathered.table.take(pa.array(rows[repeated])))
+            again = repeated[repeats(candidates)]
+            rows, removed = np.delete(rows, again), len(again)
+        spans = unpack(gathered.table.take(pa.array(rows)))
+        if removed:
             counts = pc.value_counts(spans.column("trace_id")).field("counts")
         self.rows_copied += gathered.table.num_rows + len(rows)
         traces = pa.table(

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentcost_collector.assemble.chunks import Gathered
 from agentcost_collector.assemble.packing import unpack
 
 
-def span_order(gathered: Gathered) -> tuple[np.ndarray, bool]:
+def span_order(gathered: Gathered) -> tuple[np.ndarray, np.ndarray]:
     """The wanted rows of the table, sorted by (trace number, start_ns, span_id, received_at_ns,
-    content), and whether some spans agree in the first three.
+    content), and the places among them of spans that agree in the first three with another.
 
-    Cost: two integer sorts; span ids are only looked at where start times tie, content only where
-    everything else does.
+    Cost: one integer sort; only where start times tie, span ids are looked at and sorted by;
+    content only where everything else ties.
     """
     packed, rows, traces = gathered
     start = packed.column("start_ns").to_numpy()[rows]
     order = np.lexsort((start, traces))
-    tied = order[_in_runs(traces[order], start[order])]
-    if not len(tied):
-        return rows[order], False
-    names = packed.column("span_id").take(pa.array(rows[tied])).to_pylist()
-    span = np.zeros(len(order), dtype=np.int64)
-    span[tied] = np.unique(np.array(names), return_inverse=True)[1]
-    received = packed.column("received_at_ns").fill_null(0).to_numpy()[rows]
-    order = np.lexsort((received, span, start, traces))
-    repeated = bool(_in_runs(*(key[order] for key in (traces, start, span))).any())
-    same = _in_runs(*(key[order] for key in (traces, start, span, received)))
+    places = np.flatnonzero(_in_runs(traces[order], start[order]))
+    if not len(places):
+        return rows[order], places
+    tied = order[places]
+    among = packed.select(["span_id", "received_at_ns"]).take(pa.array(rows[tied]))
+    span = pc.rank(among.column("span_id"), tiebreaker="dense").to_numpy().astype(np.int64)
+    received = among.column("received_at_ns").fill_null(0).to_numpy()
+    keys = [received, span, start[tied], traces[tied]]
+    sort = np.lexsort(keys)
+    received, span, *moment = (key[sort] for key in keys)
+    tied = tied[sort]
+    repeated = _in_runs(span, *moment)
+    same = _in_runs(received, span, *moment)
     if same.any():  # copies of a span within one request: few
-        among = order[same]
-        content = [repr(row) for row in unpack(packed.take(pa.array(rows[among]))).to_pylist()]
-        place = np.unique(np.array(content), return_inverse=True)[1]
-        keys = (key[among] for key in (received, span, start, traces))
-        order[same] = among[np.lexsort((place, *keys))]
-    return rows[order], repeated
+        copies = tied[same]
+        content = [repr(row) for row in unpack(packed.take(pa.array(rows[copies]))).to_pylist()]
+        rank = {text: number for number, text in enumerate(sorted(set(content)))}
+        place = [rank[text] for text in content]
+        others = (key[same] for key in (received, span, *moment))
+        tied[same] = copies[np.lexsort((place, *others))]
+    order[places] = tied
+    return rows[order], places[repeated]
 
 
 def _in_runs(*keys: np.ndarray) -> np.ndarray:

@@ -17,16 +17,22 @@ def unique_spans(spans: pa.Table) -> tuple[pa.Table, int]:
     The first is kept, order stays. Cost: O(spans), by columns; rows whose id has several versions
     are compared one by one (about 40 us each).
     """
+    drop = repeats(spans)
+    removed = int(np.count_nonzero(drop))
+    return (spans.filter(pa.array(~drop)) if removed else spans), removed
+
+
+def repeats(spans: pa.Table) -> np.ndarray:
+    """Mask of the rows of a SPANS table that `unique_spans` removes."""
+    drop = np.zeros(spans.num_rows, dtype=bool)
     first = _first_of_id(spans)
     later = np.flatnonzero(first != np.arange(len(first)))
     if not len(later):
-        return spans, 0
-    repeats = _same_content(spans.take(first[later]), spans.take(later))
-    drop = np.zeros(spans.num_rows, dtype=bool)
-    drop[later[repeats]] = True
-    _mark_repeated_versions(spans, first, later[~repeats], drop)
-    removed = int(np.count_nonzero(drop))
-    return (spans.filter(pa.array(~drop)) if removed else spans), removed
+        return drop
+    same = _same_content(spans.take(first[later]), spans.take(later))
+    drop[later[same]] = True
+    _mark_repeated_versions(spans, first, later[~same], drop)
+    return drop
 
 
 def _first_of_id(spans: pa.Table) -> np.ndarray:

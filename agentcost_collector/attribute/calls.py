@@ -25,7 +25,7 @@ from agentcost_collector.attribute.siblings import (
     pair_in_step,
     silent_pair,
 )
-from agentcost_collector.attribute.tree import NONE, Tree, below, is_ancestor, nearest
+from agentcost_collector.attribute.tree import NONE, Tree, below, nearest, sum_below
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
 
@@ -33,6 +33,7 @@ CALL_KINDS = tuple(KINDS.index(k) for k in (Kind.LLM, Kind.EMBEDDING, Kind.RERAN
 BLOCKER_KINDS = tuple(KINDS.index(k) for k in (Kind.TOOL, Kind.AGENT, Kind.RETRIEVAL))
 
 
+_SAME_ID_MAX = 32
 _TWIN_REASONS = tuple(
     reason_code(r)
     for r in (UsageReason.NESTED_TWIN, UsageReason.SIBLING_TWIN, UsageReason.SAME_RESPONSE)
@@ -167,13 +168,17 @@ def _sibling_twins(s: Spans, o: Ownership, rules: Rules) -> None:
 
 
 def _same_response(s: Spans, o: Ownership) -> None:
-    """Calls with one response id are one call if their numbers agree or their times overlap."""
+    """Calls with one response id are one call if their numbers agree or their times overlap.
+
+    An id that very many spans of a trace share identifies nothing: some servers repeat theirs.
+    """
     rows = np.flatnonzero(o.call & (s.response_id >= 0))
     key = s.tree.trace[rows] * (int(s.response_id.max(initial=0)) + 1) + s.response_id[rows]
     order = np.argsort(key, kind="stable")
     rows, key = rows[order], key[order]
     again = np.flatnonzero(key[1:] == key[:-1])
-    for value in np.unique(key[1:][again]):  # only ids that really came more than once
+    repeated, times = np.unique(key[1:][again], return_counts=True)
+    for value in repeated[times < _SAME_ID_MAX]:  # only ids that really came more than once
         groups: list[list[int]] = []
         for row in rows[key == value].tolist():
             home = next((g for g in groups if _one_call(s, g[0], row)), None)
@@ -276,15 +281,19 @@ def _settle(s: Spans, o: Ownership) -> None:
 def _residuals(s: Spans, o: Ownership, carriers: np.ndarray) -> None:
     """What a carrier known to sum exactly its own call reports beyond the calls beneath it."""
     rows = np.flatnonzero(carriers & (o.reason >= 0))
-    lost = _below_orphan(s.tree) if len(rows) else carriers
-    for row in rows:  # only emitters that sum their call, and only where something is beneath
-        calls = np.flatnonzero(o.call & (s.tree.trace == s.tree.trace[row]))
-        beneath = is_ancestor(s.tree, np.full(len(calls), row), calls)
-        near = lost[calls] & (s.process[calls] == s.process[row])
-        near &= (s.start[calls] >= s.start[row]) & (s.end[calls] <= s.end[row])
-        counted, earlier = calls[beneath | near], calls[s.end[calls] <= s.start[row]]
-        more_in = int(s.input[row]) - int(np.maximum(s.input[counted], 0).sum())
-        more_out = int(s.output[row]) - int(np.maximum(s.output[counted], 0).sum())
-        explained = len(earlier) and int(np.maximum(s.input[earlier], 0).sum()) >= more_in
-        if more_in > 0 and more_out > 0 and not explained:
-            o.residual[int(row)] = (more_in, more_out)
+    if not len(rows):
+        return
+    given, got = (np.where(o.call, np.maximum(c, 0), 0) for c in (s.input, s.output))
+    more_in = s.input - sum_below(s.tree, given)
+    more_out = s.output - sum_below(s.tree, got)
+    calls = np.flatnonzero(o.call & (s.input >= 0))
+    lost = _below_orphan(s.tree)
+    for row in rows[(more_in[rows] > 0) & (more_out[rows] > 0)]:  # a surplus is rare
+        same = calls[s.tree.trace[calls] == s.tree.trace[row]]
+        near = lost[same] & (s.process[same] == s.process[row])
+        near &= (s.start[same] >= s.start[row]) & (s.end[same] <= s.end[row])
+        surplus = int(more_in[row] - given[same[near]].sum())
+        surplus_out = int(more_out[row] - got[same[near]].sum())
+        earlier = int(given[same[s.end[same] <= s.start[row]]].sum())
+        if surplus > 0 and surplus_out > 0 and not earlier >= surplus:
+            o.residual[int(row)] = (surplus, surplus_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -139,11 +140,15 @@ def _fits(s: Spans, a: np.ndarray, b: np.ndarray, rules: Rules, may_be: Test) ->
 def _matching(members: int, edges: Sequence[Sequence[int]]) -> dict[int, int]:
     """Maximum matching member -> group by augmenting paths, without recursion."""
     owner: dict[int, int] = {}
+    joined: dict[int, int] = {}
+    groups = len({group for some in edges for group in some})
     for start in range(members):
+        if len(owner) == groups:
+            break  # nothing is left to join
         came_from: dict[int, int] = {}
-        queue, free = [start], None
+        queue, free = deque([start]), None
         while queue and free is None:
-            member = queue.pop(0)
+            member = queue.popleft()
             for group in edges[member]:
                 if group in came_from:
                     continue
@@ -154,9 +159,7 @@ def _matching(members: int, edges: Sequence[Sequence[int]]) -> dict[int, int]:
                 queue.append(owner[group])
         while free is not None:
             member = came_from[free]
-            previous = next((g for g, m in owner.items() if m == member), None)
-            if previous is not None:
-                del owner[previous]
-            owner[free] = member
+            previous = joined.get(member)
+            owner[free], joined[member] = member, free
             free = None if member == start else previous
-    return {member: group for group, member in owner.items()}
+    return joined

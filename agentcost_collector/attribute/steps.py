@@ -21,14 +21,18 @@ from agentcost_collector.attribute.tags import (
 )
 from agentcost_collector.attribute.tree import NONE, nearest_or_self
 from agentcost_collector.attribute.twins import Enriched, enrich
-from agentcost_collector.attribute.walk import Walk, path_of
+from agentcost_collector.attribute.walk import Walk, path_of, self_time_ns
 from agentcost_collector.model.kinds import KINDS, Kind
+from agentcost_collector.model.money import QUANTITY
 from agentcost_collector.model.notes import Note, names
 from agentcost_collector.model.reasons import UsageReason, Verdict
 from agentcost_collector.model.schemas import STEPS, TAGS, TOKENS, VERDICTS
 from agentcost_collector.model.tables import codes
 
 _CALL_KIND_NAMES = ("llm", "embedding", "rerank", "retrieval", "tool", "agent", "compute")
+SELF_SECOND = "compute.self_second"
+"""Unit of a span's own time: what its children did not take."""
+_COMPUTE = KINDS.index(Kind.COMPUTE)
 _STATUS = pa.array(["unset", "ok", "error"])
 _REASONS = tuple(UsageReason)
 _TWINS = (
@@ -77,6 +81,7 @@ def steps_of(spans: pa.Table, facts: pa.Table, walked: Walk, config: Config) -> 
     }
     for name in _INHERITED:
         columns[name] = _inherited(facts, walked, name, rows)
+    columns |= _own_time(spans, facts, walked, rows, columns)
     if walked.metered.any():
         columns |= _requests(facts, walked, rows, columns)
     table = pa.table([_as(columns[f.name], f.type) for f in STEPS], schema=STEPS)
@@ -182,6 +187,24 @@ def _who(facts: pa.Table, walked: Walk, anchors: Anchors, config: Config) -> dic
         columns[f"owner_{tag}"] = _tagged(owner)
     columns["owner_service"] = facts.column("service").take(pa.array(anchors.rows))
     return columns
+
+
+def _own_time(
+    spans: pa.Table, facts: pa.Table, walked: Walk, rows: np.ndarray, columns: dict[str, Any]
+) -> dict[str, Any]:
+    """Seconds of its own for a compute span that measured nothing, so that time can be priced."""
+    bare = walked.kind[rows] == _COMPUTE
+    for name in ("units", "gpu_seconds", "cpu_seconds", "gib_seconds"):
+        bare &= facts.column(name).is_null().to_numpy()[rows]
+    if not bare.any():
+        return {}
+    seconds = pa.array(self_time_ns(spans, walked.tree, rows[bare])).cast(pa.decimal128(19, 0))
+    seconds = pc.multiply(seconds, pa.scalar("1e-9").cast(pa.decimal128(10, 9))).cast(QUANTITY)
+    units, unit = (columns[c].combine_chunks() for c in ("units", "unit"))
+    return {
+        "units": pc.replace_with_mask(units, pa.array(bare), seconds),
+        "unit": pc.if_else(pa.array(bare), SELF_SECOND, unit.cast(pa.string())),
+    }
 
 
 def _requests(

@@ -112,6 +112,17 @@ def below(tree: Tree, marked: np.ndarray) -> np.ndarray:
         found[child] = source
 
 
+def sum_below(tree: Tree, values: np.ndarray) -> np.ndarray:
+    """For every row the sum of `values` over the rows strictly beneath it. One step a level."""
+    total = np.zeros(len(values), dtype=np.int64)
+    order = np.argsort(-tree.depth, kind="stable")
+    ends = np.flatnonzero(np.diff(tree.depth[order])) + 1
+    for level in np.split(order, ends):
+        rows = level[tree.parent[level] >= 0]
+        np.add.at(total, tree.parent[rows], total[rows] + values[rows])
+    return total
+
+
 def is_ancestor(tree: Tree, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Whether `upper[i]` is a strict ancestor of `lower[i]`."""
     at = tree.parent[lower]

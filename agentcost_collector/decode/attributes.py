@@ -33,10 +33,11 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     texts = value_texts(pairs.field("value"), rows, config)
     bare = keep.bare_keys(keys.dictionary)[code_of_row[rows]]
     if bare.any():
-        texts = pc.if_else(pa.array(bare), PRESENT, texts)
+        texts = pc.if_else(pa.array(bare), pa.scalar(PRESENT, pa.string()), texts)
     urls = keep.url_keys(keys.dictionary)[code_of_row[rows]]
     if urls.any():
-        texts = pc.if_else(pa.array(urls), _hosts(texts), texts)
+        mask = pa.array(urls)
+        texts = pc.replace_with_mask(texts, mask, _hosts(texts.filter(mask)))
     if texts.null_count:
         readable = texts.is_valid()
         rows, texts = rows[readable.to_numpy(zero_copy_only=False)], texts.filter(readable)

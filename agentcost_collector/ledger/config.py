@@ -37,8 +37,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     row_group_rows: int = Field(default=16_384, ge=1_000)
     """Rows in a Parquet row group at most: what is read at least to find one trace."""
 
-    zstd_level: int = Field(default=3, ge=1, le=19)
-    """Compression of data files."""
+    zstd_level: int = Field(default=1, ge=1, le=19)
+    """Compression of data files. On these columns 3 takes longer and makes larger files."""
 
     @model_validator(mode="after")
     def _environments_are_plain_names(self) -> Self:

@@ -25,10 +25,12 @@ TEXT_FIELDS = (
     "workflow",
     "host",
     "usage_text",
+    "input_details_text",
+    "output_details_text",
     "cost_text",
 )
 """Canonical facts that are text. `usage_text`, `cost_text`: usage or cost written as JSON or as a
-Python literal in one attribute."""
+Python literal in one attribute; the two `details`: only what the input or the output consists of."""
 
 COUNT_FIELDS = (
     "input",
@@ -44,6 +46,8 @@ COUNT_FIELDS = (
     "output_audio",
     "output_image",
     "uncached_input",
+    "extra_input",
+    "extra_output",
     "read_units",
     "write_units",
     "search_units",
@@ -53,7 +57,7 @@ COUNT_FIELDS = (
 )
 """Canonical facts that are counts. `input` and `output` as reported: whether they include the
 cached and reasoning parts is decided by `normalise/usage.py`. `uncached_input` is only a sign that
-the emitter knows the split."""
+the emitter knows the split. `extra_input`, `extra_output`: billed beside `input` and `output`."""
 
 DECIMAL_FIELDS = ("reported_cost", "gpu_seconds", "cpu_seconds", "gib_seconds", "units")
 """Canonical facts that are decimals: US dollars, seconds, or units of the emitter's own."""
@@ -74,13 +78,16 @@ class Dialect:
     title: str
     """For people: whose spans these are."""
     scopes: tuple[str, ...] = ()
-    """Instrumentation scope names; each also matches with a `.suffix`."""
+    """Instrumentation scope names; each also matches with a `.suffix`, one that ends in "-" with
+    any."""
     signature: tuple[str, ...] = ()
     """Attributes that only this dialect sets; used when the scope name says nothing."""
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Canonical field -> attributes in order of preference."""
     kinds: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
     """Attribute -> value (lower case) -> kind. Order of dialects is the order of precedence."""
+    kind_signs: Mapping[str, Kind] = field(default_factory=dict)
+    """Attribute -> kind of the spans that have it, where no value in `kinds` says what they are."""
     names: Mapping[str, Kind] = field(default_factory=dict)
     """Regular expression on the span name -> kind, for this dialect only; beats `kinds`."""
     name_fields: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +98,7 @@ class Dialect:
     excludes_cache_unless_split: tuple[str, ...] = ()
     """Providers for which input leaves out cached tokens unless `uncached_input` is given."""
     excludes_reasoning: tuple[str, ...] = ()
-    """Scopes (or "*") whose output leaves out reasoning tokens that their total contains."""
+    """Scopes (or "*") whose output leaves out the thoughts of Gemini, which their total contains."""
     total_is_reported: bool = False
     """The total comes from the provider, so it can prove what the input includes."""
     loses_cache_write: tuple[str, ...] = ()

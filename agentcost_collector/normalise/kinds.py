@@ -36,7 +36,19 @@ def kinds_of(batch: Batch) -> np.ndarray:
     usable = kinds >= 0
     np.minimum.at(best, entries.rows[at[usable]], ranks[usable] * 100 + kinds[usable])
     kind = np.where(best < 1 << 40, best % 100, -1)
-    return _kinds_from_names(batch, kind)
+    return _kinds_from_names(batch, _kinds_from_signs(batch, kind))
+
+
+def _kinds_from_signs(batch: Batch, kind: np.ndarray) -> np.ndarray:
+    """Where no value says what a span is, an attribute that only one kind has does."""
+    entries = batch.entries
+    sign = np.array([batch.vocabulary.kind_signs.get(key, -1) for key in entries.keys] or [-1])
+    if (sign < 0).all():
+        return kind
+    hit = np.flatnonzero(sign[entries.key_codes] >= 0)
+    hit = hit[kind[entries.rows[hit]] < 0]
+    kind[entries.rows[hit]] = sign[entries.key_codes[hit]]
+    return kind
 
 
 def _kinds_from_names(batch: Batch, kind: np.ndarray) -> np.ndarray:

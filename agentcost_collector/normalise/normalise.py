@@ -119,6 +119,11 @@ def _counts(batch: Batch) -> tuple[Reported, np.ndarray]:
     texts = batch.found.values("usage_text", rows).to_pylist() if len(rows) else []
     for row, text in zip(rows.tolist(), texts, strict=True):  # about 10 us each, LiteLLM and MLflow
         _complete(reported, row, parse_usage_text(text))
+    for part in ("input", "output"):  # LangSmith only
+        rows = batch.found.rows(f"{part}_details_text")
+        texts = batch.found.values(f"{part}_details_text", rows).to_pylist() if len(rows) else []
+        for row, text in zip(rows.tolist(), texts, strict=True):
+            _complete(reported, row, parse_usage_text(f'{{"{part}_token_details": {text}}}'))
     return reported, unreadable
 
 

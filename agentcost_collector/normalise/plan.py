@@ -30,6 +30,8 @@ class Vocabulary:
     kinds: Plan
     kind_values: Mapping[tuple[str, str], int]
     """(attribute, lower-case value) -> index into KINDS"""
+    kind_signs: Mapping[str, int]
+    """attribute whose presence says what a span is, where no value does -> index into KINDS"""
     signatures: Mapping[str, int]
     """attribute -> first dialect that is recognised by it"""
     tag_aliases: Mapping[str, Sequence[str]]
@@ -46,6 +48,7 @@ class Vocabulary:
         """Every attribute that any dialect or tag reads: what decode must keep."""
         signs = {key for d in self.dialects for key in d.signature}
         read = frozenset(self.fields.targets) | frozenset(self.kinds.targets) | signs
+        read |= frozenset(self.kind_signs)
         return read - self.url_keys()
 
     def url_keys(self) -> frozenset[str]:
@@ -58,10 +61,16 @@ class Vocabulary:
 
 
 def matches_scope(scope: str | None, patterns: Iterable[str]) -> bool:
-    """Whether a scope name is one of `patterns` or lies below it (`pattern.suffix`); "*" is any."""
+    """Whether a scope name is one of `patterns` or lies below it (`pattern.suffix`); "*" is any.
+
+    A pattern that ends in "-" is the beginning of names, as of JavaScript packages.
+    """
     if scope is None:
         return "*" in patterns
-    return any(p == "*" or scope == p or scope.startswith(p + ".") for p in patterns)
+    return any(
+        p == "*" or scope == p or scope.startswith(p if p.endswith("-") else p + ".")
+        for p in patterns
+    )
 
 
 def tag_field(tag: str) -> str:
@@ -101,7 +110,8 @@ def compile_vocabulary(
     for i, dialect in enumerate(dialects):
         for key in dialect.signature:
             signatures.setdefault(key, i)
-    return Vocabulary(tuple(dialects), fields, kinds, kind_values, signatures, tag_aliases)
+    signs = {key: KINDS.index(kind) for d in dialects for key, kind in d.kind_signs.items()}
+    return Vocabulary(tuple(dialects), fields, kinds, kind_values, signs, signatures, tag_aliases)
 
 
 def _compile_kinds(dialects: Sequence[Dialect]) -> tuple[Plan, dict[tuple[str, str], int]]:

@@ -15,22 +15,32 @@ _SPELLINGS = {
     "google.generative-ai": "google",
     "googleai": "google",
     "google_ai_studio": "google",
+    "google-gla": "google",
     "gcp.vertex_ai": "vertex",
     "vertex_ai": "vertex",
     "vertexai": "vertex",
     "google.vertex": "vertex",
+    "google-vertex": "vertex",
+    "google_vertexai": "vertex",
+    "vertex": "vertex",
     "aws.bedrock": "aws",
     "aws": "aws",
     "bedrock": "aws",
     "amazon-bedrock": "aws",
+    "amazon_bedrock": "aws",
+    "aws_bedrock": "aws",
+    "bedrock_converse": "aws",
     "az.ai.openai": "azure",
     "azure.ai.openai": "azure",
     "azure_openai": "azure",
     "azure-openai": "azure",
     "azure": "azure",
     "az.ai.inference": "azure",
+    "az.ai.agents": "azure",
+    "azure.ai.agents": "azure",
     "azure.ai.inference": "azure",
     "azure_ai": "azure",
+    "azure_ai_foundry": "azure",
     "mistral_ai": "mistral",
     "mistral": "mistral",
     "mistralai": "mistral",
@@ -44,6 +54,7 @@ _SPELLINGS = {
     "groq": "groq",
     "together_ai": "together",
     "together": "together",
+    "togetherai": "together",
     "fireworks": "fireworks",
     "fireworks_ai": "fireworks",
     "perplexity": "perplexity",
@@ -114,12 +125,12 @@ _DATE = re.compile(r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})?(-v\d+(:\d+)?)?(:\d+)?$")
 def provider_of(spelling: str | None, model: str | None, host: str | None) -> str | None:
     """Canonical provider id, or None where only a guess would be possible.
 
-    `openai.chat`, `anthropic.messages` (Vercel) name the API after a dot. A framework's name says
+    `openai.chat`, `google.vertex.chat` (Vercel) name the API after the last dot. A framework's name says
     nothing; then the host decides, then the maker of the model.
     """
     text = (spelling or "").strip().lower()
     if text and text not in _FRAMEWORKS:
-        return _SPELLINGS.get(text) or _SPELLINGS.get(text.split(".")[0]) or text[:64]
+        return _spelled(text) or text[:64]
     for pattern, provider in _HOSTS:
         if host and pattern.search(host):
             return provider
@@ -128,6 +139,13 @@ def provider_of(spelling: str | None, model: str | None, host: str | None) -> st
         if bare and pattern.search(bare):
             return provider
     return None
+
+
+def _spelled(text: str) -> str | None:
+    """The provider of a spelling, or of what remains when parts after dots are left out."""
+    while text not in _SPELLINGS and "." in text:
+        text = text.rpartition(".")[0]
+    return _SPELLINGS.get(text)
 
 
 def bare_model(model: str | None) -> str | None:

@@ -86,9 +86,10 @@ class Selection:
         return self._entries.keys
 
     def text(self, field: str) -> pa.DictionaryArray:
-        """The field for all spans; NULL where absent or empty."""
+        """The field for all spans; NULL where absent or empty. Text that is JSON loses its
+        quotes."""
         rows = self.rows(field)
-        coded = codes(self.values(field, rows))
+        coded = _unquoted(codes(self.values(field, rows)))
         indices = np.full(self._entries.spans, -1, dtype=np.int32)
         indices[rows] = coded.indices.to_numpy(zero_copy_only=False)
         empty = pc.index(coded.dictionary, "").as_py()
@@ -117,6 +118,14 @@ def select(plan: Plan, entries: Entries, groups: np.ndarray) -> Selection:
         flat = field_of_key[key] * entries.spans + row
         np.minimum.at(best.reshape(-1), flat, (rank << _ENTRY_BITS) | hit)
     return Selection(plan, entries, best)
+
+
+def _unquoted(coded: pa.DictionaryArray) -> pa.DictionaryArray:
+    quoted = pc.starts_with(coded.dictionary, '"')
+    if not pc.any(quoted).as_py():
+        return coded
+    plain = pc.replace_substring_regex(coded.dictionary, r'^"(.*)"$', r"\1")
+    return codes(plain.take(coded.indices))
 
 
 def _any(known: Sequence[tuple[int, np.ndarray] | None]) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ RULES = (
 kinds of evidence are: cached parts larger than the input, the dialect, the reported total."""
 
 _COUNT_MAX = 1 << 53
+_BUCKET_SHORT = r"(creation|write)_5m|ephemeral_5m"
+_BUCKET_LONG = r"(creation|write)_1h|ephemeral_1h"
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Reported:
     input_image: np.ndarray
     output_audio: np.ndarray
     output_image: np.ndarray
+    extra_input: np.ndarray
+    extra_output: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Meaning:
     excludes_reasoning: np.ndarray
     total_is_reported: np.ndarray
     outside_reasoning_provider: np.ndarray
+    """Of a provider whose output may leave reasoning out."""
 
 
 def parse_counts(text: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,9 +129,13 @@ def parse_usage_text(text: str) -> dict[str, int]:
                 "cached_content_token_count",
             ),
             "cache_write": at("cache_creation_input_tokens", "input_token_details/cache_creation"),
-            "cache_write_short": at("cache_creation/ephemeral_5m_input_tokens"),
+            "cache_write_short": at(
+                "cache_creation/ephemeral_5m_input_tokens",
+                "input_token_details/ephemeral_5m_input_tokens",
+            ),
             "cache_write_long": at(
                 "cache_creation/ephemeral_1h_input_tokens",
+                "input_token_details/ephemeral_1h_input_tokens",
                 "cache_creation_input_tokens_above_1hr",
             ),
             "reasoning": at(
@@ -150,16 +160,18 @@ def parse_usage_text(text: str) -> dict[str, int]:
 def _disjoint_buckets(data: dict[str, Any]) -> dict[str, int]:
     """Langfuse: `input` and `output` leave out every `input_*` and `output_*` bucket."""
     buckets = {k: c for k, v in data.items() if (c := as_count(v)) is not None}
-    read = sum(v for k, v in buckets.items() if k.startswith("input_cache") and "read" in k)
-    read += buckets.get("input_cached_tokens", 0)
-    write = sum(v for k, v in buckets.items() if k.startswith("input_cache_creation"))
+
+    def all_with(pattern: str) -> int:
+        return sum(count for name, count in buckets.items() if re.search(pattern, name))
+
+    short, long = all_with(_BUCKET_SHORT), all_with(_BUCKET_LONG)
     return {
-        "input": sum(v for k, v in buckets.items() if k == "input" or k.startswith("input_")),
-        "output": sum(v for k, v in buckets.items() if k == "output" or k.startswith("output_")),
-        "cache_read": read,
-        "cache_write": write,
-        "cache_write_long": sum(v for k, v in buckets.items() if k.endswith("creation_1h")),
-        "reasoning": buckets.get("output_reasoning_tokens", 0),
+        "input": all_with(r"^(input$|input_|cache_)"),
+        "output": all_with(r"^(output$|output_)"),
+        "cache_read": all_with(r"^(input_)?cache(d_tokens$|_?.*read)"),
+        "cache_write": all_with(r"^(input_)?cache_(creation|write)") + all_with(r"_ephemeral_"),
+        **({"cache_write_short": short, "cache_write_long": long} if short or long else {}),
+        "reasoning": all_with(r"^output_reasoning"),
     }
 
 
@@ -191,9 +203,7 @@ def make_disjoint(r: Reported, meaning: Meaning) -> Disjoint:
     zero = {name: np.maximum(getattr(r, name), 0) for name in vars(r)}
     note = np.zeros(len(r.input), dtype=np.int32)
     split_known = (r.cache_write_short >= 0) | (r.cache_write_long >= 0)
-    write = np.where(
-        r.cache_write >= 0, r.cache_write, zero["cache_write_short"] + zero["cache_write_long"]
-    )
+    write = np.maximum(zero["cache_write"], zero["cache_write_short"] + zero["cache_write_long"])
     long = np.minimum(zero["cache_write_long"], write)
     note[(write > 0) & ~split_known] |= Note.RETENTION_UNKNOWN
     cached = zero["cache_read"] + write
@@ -212,6 +222,9 @@ def make_disjoint(r: Reported, meaning: Meaning) -> Disjoint:
     crossed = (has_input & (uncached < 0)) | ((output_total >= 0) & (plain_out < 0))
     note[crossed] |= Note.INCONSISTENT
     reported = has_input | (output_total >= 0)
+    uncached, input_total = (v + zero["extra_input"] * has_input for v in (uncached, input_total))
+    more_out = zero["extra_output"] * (output_total >= 0)
+    plain_out, output_total = plain_out + more_out, output_total + more_out
 
     def part(values: np.ndarray) -> np.ndarray:
         return np.where(reported, values, -1)
@@ -252,7 +265,8 @@ def _output(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Output including reasoning, where it was derived from the total, and the reasoning."""
     rest = r.total - np.maximum(input_total, 0)
-    from_total = meaning.excludes_reasoning & (r.output >= 0) & (rest > r.output)
+    from_total = meaning.excludes_reasoning & meaning.outside_reasoning_provider
+    from_total &= (r.output >= 0) & (rest > r.output)
     outside = (
         ~from_total
         & meaning.outside_reasoning_provider

@@ -74,6 +74,17 @@ def measured_seconds():
     """
 
 
+def time_of_its_own():
+    """Compute that measured nothing has the time that its children, overlapping or not, left over.
+
+    ask
+      transform agentcost.kind=compute start=0 end=1000       | compute - 0.55 compute.self_second
+        part start=100 end=400
+        part start=300 end=500
+        part start=950 end=1200
+    """
+
+
 def one_tool_call_seen_four_times():
     """Framework, client, server and handler of one tool call are one step.
 
@@ -103,6 +114,7 @@ DRAWINGS = [
     ordinary_request,
     units_of_our_own,
     measured_seconds,
+    time_of_its_own,
     one_tool_call_seen_four_times,
     a_tool_that_calls_itself,
 ]

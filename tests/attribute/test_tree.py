@@ -13,6 +13,7 @@ from agentcost_collector.attribute.tree import (
     is_ancestor,
     nearest,
     nearest_or_self,
+    sum_below,
     topmost_or_self,
 )
 from agentcost_collector.model.schemas import SPANS
@@ -57,6 +58,10 @@ def test_questions_of_the_forest_equal_a_walk_by_hand(forest):
     for row, found in enumerate(below(tree, stop).tolist()):
         beneath = [r for r in range(len(parent)) if row in above[r] and stop[r]]
         assert (found in beneath) if beneath else found == -1
+    sums = [
+        sum(stop[r] for r in range(len(parent)) if row in above[r]) for row in range(len(parent))
+    ]
+    assert sum_below(tree, stop.astype(np.int64)).tolist() == sums
     pairs = np.array([(u, w) for u in range(len(parent)) for w in range(len(parent))])
     answers = is_ancestor(tree, pairs[:, 0], pairs[:, 1])
     assert answers.tolist() == [u in above[w] for u, w in pairs.tolist()]

@@ -8,14 +8,19 @@ from __future__ import annotations
 from agentcost_collector.normalise.dialect import Dialect
 from agentcost_collector.normalise.dialects import (
     agentcost,
+    agentops,
     anthropic_sdk,
     claude_code,
     database,
     google_adk,
+    haystack,
     http,
+    laminar,
     langfuse,
     langsmith,
+    langtrace,
     litellm,
+    loongsuite,
     mcp,
     mlflow,
     openinference,
@@ -25,6 +30,7 @@ from agentcost_collector.normalise.dialects import (
     pydantic_ai,
     strands,
     vercel_ai,
+    voltagent,
 )
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -44,6 +50,12 @@ DIALECTS: tuple[Dialect, ...] = (
     mcp.DIALECT,
     otel_genai.DIALECT,
     openllmetry.DIALECT,
+    agentops.DIALECT,
+    langtrace.DIALECT,
+    loongsuite.DIALECT,
+    laminar.DIALECT,
+    voltagent.DIALECT,
+    haystack.DIALECT,
     database.DIALECT,
     http.DIALECT,
 )

@@ -11,6 +11,8 @@ DIALECT = Dialect(
     fields={
         "cache_write_short": ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
         "cache_write_long": ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+        "extra_input": ("anthropic.usage.compaction.input_tokens",),
+        "extra_output": ("anthropic.usage.compaction.output_tokens",),
         "service_tier": ("anthropic.response.service_tier", "anthropic.request.service_tier"),
     },
     names={

@@ -9,6 +9,7 @@ DIALECT = Dialect(
     name="claude_code",
     title="Claude Code",
     scopes=("com.anthropic.claude_code",),
+    signature=("cache_read_tokens", "cache_creation_tokens"),
     fields={
         "model": ("model",),
         "response_id": ("request_id",),

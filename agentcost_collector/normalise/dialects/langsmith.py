@@ -10,6 +10,8 @@ DIALECT = Dialect(
     signature=("langsmith.span.kind", "langsmith.trace.name"),
     fields={
         "usage_text": ("langsmith.usage_metadata",),
+        "input_details_text": ("gen_ai.usage.input_token_details",),
+        "output_details_text": ("gen_ai.usage.output_token_details",),
         "session_id": ("langsmith.metadata.session_id", "langsmith.metadata.thread_id"),
         "user_id": ("langsmith.metadata.user_id",),
         "service_tier": ("gen_ai.response.service_tier",),

@@ -6,7 +6,7 @@ from agentcost_collector.normalise.dialect import Dialect
 DIALECT = Dialect(
     name="openinference",
     title="OpenInference instrumentations (Arize)",
-    scopes=("openinference.instrumentation", "@arizeai/openinference-instrumentation"),
+    scopes=("openinference.instrumentation", "@arizeai/openinference-instrumentation-"),
     signature=("openinference.span.kind",),
     fields={
         "provider": ("llm.provider", "llm.system"),

@@ -1,4 +1,7 @@
-"""OpenTelemetry GenAI semantic conventions, every generation of names from 1.26 on."""
+"""OpenTelemetry GenAI semantic conventions, every generation of names from 1.26 on.
+
+Scope `gen_ai` is version 7 of the Vercel AI SDK.
+"""
 
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
@@ -23,6 +26,8 @@ DIALECT = Dialect(
         "azure.ai.inference",
         "azure.ai.projects",
         "crewai",
+        "gen_ai",
+        "gemini-cli",
     ),
     signature=("gen_ai.provider.name", "gen_ai.operation.name"),
     fields={
@@ -93,6 +98,7 @@ DIALECT = Dialect(
             **_all(Kind.OTHER, "create_agent fetch_response create_thread"),
         }
     },
+    kind_signs={"gen_ai.tool.name": Kind.TOOL},
     excludes_cache=("opentelemetry.instrumentation.botocore",),
     sums_this_call=(Kind.AGENT,),
     last_call_only=("opentelemetry.instrumentation.google_genai",),

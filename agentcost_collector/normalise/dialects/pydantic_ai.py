@@ -11,7 +11,11 @@ DIALECT = Dialect(
     fields={
         "cache_read": ("gen_ai.usage.details.cache_read_tokens",),
         "cache_write": ("gen_ai.usage.details.cache_write_tokens",),
-        "reasoning": ("gen_ai.usage.details.reasoning_tokens",),
+        "reasoning": (
+            "gen_ai.usage.details.reasoning_tokens",
+            "gen_ai.usage.details.thoughts_tokens",
+        ),
+        "usage_text": ("gen_ai.usage.raw",),
         "input_audio": ("gen_ai.usage.details.input_audio_tokens",),
         "output_audio": ("gen_ai.usage.details.output_audio_tokens",),
         "reported_cost": ("operation.cost",),
@@ -22,5 +26,7 @@ DIALECT = Dialect(
         r"^(agent run|.* run)$": Kind.AGENT,
         r"^running tool\b": Kind.TOOL,
         r"^running \d+ tools?$": Kind.WORKFLOW,
+        r"^Function: ": Kind.TOOL,
     },
+    call_needs_usage=r"^streaming response from ",
 )

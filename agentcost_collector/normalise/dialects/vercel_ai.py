@@ -1,12 +1,12 @@
-"""Vercel AI SDK, versions 4 to 7. Outer `ai.generateText` and the like repeat the inner calls."""
+"""Vercel AI SDK, versions 4 to 6; 7 follows the conventions. Outer `ai.generateText` and the like repeat the inner calls."""
 
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
 
 DIALECT = Dialect(
     name="vercel_ai",
-    title="Vercel AI SDK",
-    scopes=("ai", "gen_ai"),
+    title="Vercel AI SDK, versions 4 to 6",
+    scopes=("ai",),
     signature=("ai.operationId",),
     fields={
         "provider": ("ai.model.provider",),
@@ -14,7 +14,11 @@ DIALECT = Dialect(
         "requested_model": ("ai.model.id",),
         "response_id": ("ai.response.id",),
         "input": ("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
-        "uncached_input": ("ai.usage.inputTokenDetails.noCacheTokens",),
+        "uncached_input": (
+            "ai.usage.inputTokenDetails.noCacheTokens",
+            "ai.usage.inputTokenDetails.cacheReadTokens",
+            "ai.usage.inputTokenDetails.cacheWriteTokens",
+        ),
         "output": ("ai.usage.outputTokens", "ai.usage.completionTokens"),
         "total": ("ai.usage.totalTokens",),
         "cache_read": (
