@@ -232,7 +232,7 @@ def _follow(
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
         follower = Follower(journal, ledger, rulebook, settings)
         while not stop.is_set():
-            if not follower.step(time.time_ns()):
+            if not follower.step(time.time_ns(), time.monotonic_ns()):
                 stop.wait(settings.poll_ms / 1000)
 
 
@@ -247,14 +247,19 @@ class Follower:
         self._settler = Settler(ledger, rulebook, settings)
         self._settings = settings
         self._open = OpenTraces(settings.assemble)
-        self.progress = Progress(ledger.state.get("position", 0), ledger.state.get("spans_read", 0))
         self._position = journal.first() - 1
+        position = max(ledger.state.get("position", 0), self._position)
+        self.progress = Progress(position, journal.spans_through(position))
         self._published = ""
 
-    def step(self, now_ns: int) -> bool:
-        """Reads what is new, settles what has closed, trims. False when there was nothing to do."""
-        read = self._read(now_ns)
-        closed = self._open.close(now_ns)
+    def step(self, now_ns: int, steady_ns: int) -> bool:
+        """Reads what is new, settles what has closed, trims. False when there was nothing to do.
+
+        `now_ns` is the time of the bookings. What closes goes by `steady_ns`, a clock that is
+        never set: one set back by an hour would keep everything open for an hour.
+        """
+        read = self._read(steady_ns)
+        closed = self._open.close(steady_ns)
         for part in slices_of_traces(closed.spans, self._settings.settle_spans_max):
             self._settler.settle(part, self._state(), now_ns)
         if closed.spans.num_rows:
@@ -263,10 +268,10 @@ class Follower:
         self._publish()
         return read or closed.spans.num_rows > 0
 
-    def _read(self, now_ns: int) -> bool:
+    def _read(self, steady_ns: int) -> bool:
         start = self._position
         for batch in self._journal.after(self._position, self._settings.read_bytes_max):
-            self._open.add(batch.position, batch.spans, now_ns)
+            self._open.add(batch.position, batch.spans, steady_ns)
             self._position = batch.position
             if batch.position > self.progress.position:
                 self.progress.position = batch.position
@@ -282,9 +287,13 @@ class Follower:
         self.progress.traces_open = self._open.traces
         text = json.dumps(asdict(self.progress))
         if text != self._published:
-            temporary = self._settings.progress_path.with_suffix(".tmp")
-            temporary.write_text(text)
-            temporary.replace(self._settings.progress_path)
+            path = self._settings.progress_path
+            temporary = path.with_suffix(".tmp")
+            try:
+                temporary.write_text(text)
+                temporary.replace(path)
+            except OSError as error:
+                raise TransientError(f"Cannot write {path}: {error.strerror}.") from error
             self._published = text
 
 

@@ -1,16 +1,22 @@
 """Settling in any order and any number of parts ends in the same ledger."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.ledger import Ledger
-from agentcost_collector.pipeline import Rulebook, Settler
+from agentcost_collector.model.errors import TransientError
+from agentcost_collector.model.schemas import REJECTS
+from agentcost_collector.pipeline import Follower, Rulebook, Settler
 from agentcost_collector.report import open_views
 from agentcost_collector.settings import Settings
 from tests.support.recordings import names, requests_of
+from tests.support.trees import draw
 from tests.support.walked import decode
 
 NOW_NS = 1_795_400_000_000_000_000
@@ -74,3 +80,59 @@ def test_settling_again_writes_nothing(tmp_path, rulebook, spans):
         settler = Settler(ledger, rulebook, settings)
         assert settler.settle(spans, {}, NOW_NS) == (spans.num_rows, 197)
         assert settler.settle(spans, {}, NOW_NS) == (0, 0)
+
+
+HOUR_NS = 3600 * 10**9
+
+
+@contextmanager
+def following(settings: Settings, rulebook: Rulebook) -> Iterator[Follower]:
+    """The pipeline process as it starts."""
+    with (
+        JournalReader.open(settings.journal_path, settings.journal) as reader,
+        Ledger.open(settings.ledger_path, reader.journal_id, settings.ledger) as ledger,
+    ):
+        yield Follower(reader, ledger, rulebook, settings)
+
+
+def test_a_clock_that_is_set_does_not_stop_it(tmp_path, rulebook):
+    """Traces close by time passed, whatever the wall clock does meanwhile."""
+    settings = Settings(data=tmp_path)
+    with Journal.open(settings.journal_path, settings.journal) as journal:
+        for number, set_by_ns in enumerate((0, -10_000 * HOUR_NS, 10_000 * HOUR_NS, -HOUR_NS), 1):
+            body = draw(f"run{number}\n  step{number}").body()
+            journal.append(decode([body]), REJECTS.empty_table())
+            with following(settings, rulebook) as follower:
+                follower.step(NOW_NS, 0)
+                follower.step(NOW_NS + set_by_ns, 10**9)
+                assert follower.progress.spans_open == 2
+                follower.step(NOW_NS + set_by_ns, 10 * 10**9)
+                assert follower.progress.spans_open == 0
+    assert open_views(tmp_path).sql("SELECT count(*) FROM spans").fetchall() == [(8,)]
+
+
+def test_every_acknowledged_span_is_read_after_a_restart_too(tmp_path, rulebook):
+    """Acknowledged = read and settled, also where the last batches were all sent before: they
+    make no commit, yet are trimmed."""
+    settings = Settings(data=tmp_path)
+    body = draw("run\n  step").body()
+    with Journal.open(settings.journal_path, settings.journal) as journal:
+        for second in range(3):
+            journal.append(decode([body]), REJECTS.empty_table())
+            with following(settings, rulebook) as follower:
+                follower.step(NOW_NS, second)
+                follower.step(NOW_NS, 100 * 10**9)
+                assert follower.progress.spans_read == 2 * (second + 1)
+                assert follower.progress.spans_open == 0
+    with following(settings, rulebook) as follower:
+        assert (follower.progress.position, follower.progress.spans_read) == (3, 6)
+    assert open_views(tmp_path).sql("SELECT count(*) FROM spans").fetchall() == [(2,)]
+
+
+def test_a_note_that_cannot_be_written_is_transient(tmp_path, rulebook):
+    """Where the data folder is full or read-only, settling is tried again, not given up."""
+    settings = Settings(data=tmp_path)
+    settings.progress_path.with_suffix(".tmp").mkdir()
+    Journal.open(settings.journal_path, settings.journal).close()
+    with following(settings, rulebook) as follower, pytest.raises(TransientError, match="progress"):
+        follower.step(NOW_NS, 0)

@@ -47,12 +47,12 @@ def _journal(settings: Settings) -> Iterator[Fact]:
 
     if not settings.journal_path.is_dir():
         return
+    progress = _progress(settings)  # first: what has been read was acknowledged before
     journal = JournalReader.open(settings.journal_path, settings.journal)
     try:
         counts, head, first = journal.totals(), journal.head(), journal.first()
     finally:
         journal.close()
-    progress = _progress(settings)
     read, opened = progress.get("spans_read", 0), progress.get("spans_open", 0)
     yield "journal position", head
     yield "read to position", progress.get("position", 0)

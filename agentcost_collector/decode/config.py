@@ -1,4 +1,4 @@
-"""Limits of what one span may carry into the journal."""
+"""Limits of what one span may carry into the journal, and of what one request may hold."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
-    """Limits on text taken from spans."""
+    """Limits on requests, and on text taken from spans."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spans_per_request_max: int = Field(default=200_000, ge=1)
+    """Spans that one request may hold; a larger one is refused for good. The resources and scopes
+    they are listed under count as well."""
+
+    attributes_per_request_max: int = Field(default=2_000_000, ge=1)
+    """Attributes and links that all spans of one request may hold together; a request with more
+    is refused for good."""
 
     value_chars_max: int = Field(default=1024, ge=1)
     """Characters kept of one attribute value, span or resource; the rest is cut off."""

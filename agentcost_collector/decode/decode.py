@@ -11,6 +11,7 @@ import pyarrow as pa
 from agentcost_collector.decode.attributes import attribute_maps, resource_text
 from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.keep import Keep
+from agentcost_collector.decode.limits import OversizeError, check_body, check_columns
 from agentcost_collector.decode.rejects import judge_spans, reject_outcomes, reject_rows
 from agentcost_collector.decode.values import decoded, utf8_texts
 from agentcost_collector.decode.wire import read_requests
@@ -22,6 +23,8 @@ _SPAN_KIND_MAX = 5
 _STATUS_CODE_MAX = 2
 _INT32_MAX = 2**31 - 1
 _KEPT = Outcome()
+_SHORT_BYTES_MAX = 2 * 1024 * 1024
+"""A request up to this length is counted when it was read: that takes at most some 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,15 @@ class Decoder:
         other. Cost: O(bytes); cheapest per span in groups of some thousand spans.
         """
         bodies = [payload.body for payload in payloads]
-        malformed: dict[int, str] = {}
-        try:
-            requests = self._read(bodies)
-        except ValueError:
-            malformed = self._malformed(bodies, 0)
-            requests = self._read([b for i, b in enumerate(bodies) if i not in malformed])
+        malformed = self._oversize(bodies)
         sound = [i for i in range(len(bodies)) if i not in malformed]
+        try:
+            requests = self._read([bodies[i] for i in sound])
+        except ValueError:
+            found = self._malformed([bodies[i] for i in sound], 0)
+            malformed |= {sound[at]: message for at, message in found.items()}
+            sound = [i for i in sound if i not in malformed]
+            requests = self._read([bodies[i] for i in sound])
         received_at_ns = np.array([payloads[i].received_at_ns for i in sound], dtype=np.int64)
         spans = self._span_rows(requests, received_at_ns)
 
@@ -84,8 +89,10 @@ class Decoder:
         return Decoded(spans.filter(pa.array(reasons == 0)), rejects, outcomes)
 
     def _read(self, bodies: Sequence[bytes]) -> _Requests:
-        """Raises ValueError where any request, or a resource in it, is malformed."""
+        """Raises ValueError where any request, or a resource in it, is malformed or holds too
+        much."""
         requests = read_requests(bodies)
+        check_columns(requests, self._config)
         resource_spans = requests.values
         scope_spans = resource_spans.field("scope_spans").values
         scope_of_span = _owners(scope_spans.field("spans"))
@@ -102,6 +109,17 @@ class Decoder:
             resource_of_span=resource_of_span,
             request_of_span=_owners(requests)[resource_of_span],
         )
+
+    def _oversize(self, bodies: Sequence[bytes]) -> dict[int, str]:
+        """What is wrong with each long request that may not be read at all, by its place."""
+        found = {}
+        for at, body in enumerate(bodies):
+            if len(body) > _SHORT_BYTES_MAX:
+                try:
+                    check_body(body, self._config)
+                except ValueError as error:
+                    found[at] = _malformed_message(body, error)
+        return found
 
     def _malformed(self, bodies: Sequence[bytes], first: int) -> dict[int, str]:
         """What is wrong with each malformed request, by its place counted from `first`."""
@@ -192,6 +210,8 @@ def _links(lists: pa.ListArray) -> pa.ListArray:
 
 
 def _malformed_message(body: bytes, error: ValueError) -> str:
+    if isinstance(error, OversizeError):
+        return str(error)
     return (
         f"The request of {len(body)} bytes is not a protobuf ExportTraceServiceRequest: {error}. "
         "Nothing of it was kept; sending it again will not help."

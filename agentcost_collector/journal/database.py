@@ -155,6 +155,19 @@ def world_errors(file: Path) -> Iterator[None]:
         raise
 
 
+def identity(file: Path) -> tuple[tuple[int, int] | None, ...]:
+    """What the names of the database and of its log stand for now; None where a name is gone."""
+    return tuple(map(_identity, (file, file.with_name(f"{file.name}-wal"))))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def sync_directory(directory: Path) -> None:
     """Makes the names in a directory durable."""
     handle = os.open(directory, os.O_RDONLY)

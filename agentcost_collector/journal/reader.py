@@ -108,6 +108,14 @@ class JournalReader:
             bytes=sum(file.stat().st_size for file in files if file.exists()),
         )
 
+    def spans_through(self, position: int) -> int:
+        """Valid spans ever appended up to `position`, which is at or above `first() - 1`."""
+        return self._one(
+            "SELECT spans_acknowledged - coalesce((SELECT sum(spans) FROM batches"
+            " WHERE position > ?), 0) FROM state",
+            position,
+        )[0]
+
     def trim(self, below: int) -> None:
         """Says that no position `< below` is needed again. The following appends delete them in
         small steps; here they are gone at once."""
@@ -152,8 +160,8 @@ class JournalReader:
             raise CorruptionError(f"The journal {self._file} is damaged at position {position}.")
         return packed
 
-    def _one(self, query: str) -> tuple[int, ...]:
+    def _one(self, query: str, *values: int) -> tuple[int, ...]:
         # fetchall ends the read at once; an open one would keep the log from being emptied.
         with database.world_errors(self._file):
-            row: tuple[int, ...] = self._db.execute(query).fetchall()[0]
+            row: tuple[int, ...] = self._db.execute(query, values).fetchall()[0]
         return row

@@ -13,7 +13,7 @@ import pyarrow as pa
 from agentcost_collector.journal import body, database
 from agentcost_collector.journal.config import Config
 from agentcost_collector.journal.mark import read_mark
-from agentcost_collector.model.errors import ConfigError, CorruptionError
+from agentcost_collector.model.errors import ConfigError, CorruptionError, TransientError
 from agentcost_collector.model.schemas import REJECTS
 from agentcost_collector.model.tables import conform
 
@@ -32,6 +32,7 @@ class Journal:
         self._db = db
         self._lock = lock
         self.journal_id: str = _state(db)[0]
+        self._identity = database.identity(self._file)
 
     @classmethod
     def open(cls, path: Path, config: Config) -> Journal:
@@ -64,7 +65,7 @@ class Journal:
 
         One transaction, on disk when this returns. Without any row nothing is written and the
         last position is returned. Raises TransientError where nothing was kept (disk full, file
-        locked or read-only), CorruptionError where the file is damaged.
+        locked, read-only or gone), CorruptionError where the file is damaged.
         """
         with database.world_errors(self._file):
             if not spans.num_rows and not rejects.num_rows:
@@ -85,6 +86,7 @@ class Journal:
                     "spans_quarantined = spans_quarantined + ?",
                     (position, spans.num_rows, rejects.num_rows),
                 )
+            self._refuse_lost_file()
         return position
 
     def __enter__(self) -> Journal:
@@ -97,6 +99,15 @@ class Journal:
         """Frees the journal for another process. Nothing is lost without it."""
         self._db.close()
         os.close(self._lock)
+
+    def _refuse_lost_file(self) -> None:
+        """SQLite goes on writing to files that were deleted or moved; no restart would find them.
+        Asked after the commit, so that what is acknowledged was in reach when it was durable."""
+        if database.identity(self._file) != self._identity:
+            raise TransientError(
+                f"The journal {self._file} was deleted or moved while in use; put it back, or "
+                "restart the collector to begin a new one."
+            )
 
     def _quarantine(self, position: int, rejects: pa.Table) -> None:
         # A Python row per reject (about 3 us each): rejects are few, and only the newest are kept.

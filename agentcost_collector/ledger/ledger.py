@@ -16,7 +16,7 @@ from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
 from agentcost_collector.ledger.index import Group
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
-from agentcost_collector.ledger.log import Log
+from agentcost_collector.ledger.log import Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
 from agentcost_collector.ledger.recovery import repair_log
 from agentcost_collector.ledger.rows import Part, parts, span_partitions
@@ -67,19 +67,22 @@ class Ledger:
         """Lock `directory`, repair what a crash left, create what is missing.
 
         ConfigError where another process has the ledger or wrote it in another format,
-        CorruptionError where an acknowledged commit cannot be read.
+        CorruptionError where an acknowledged commit cannot be read, TransientError where the disk
+        refused.
         """
         directory = checked(directory)
-        make_directory(directory)
-        lock = take_lock(directory, journal_id)
-        try:
-            spans, ledger = (
-                _open_log(directory, kind, journal_id, config) for kind in (SPAN_ROWS, ENTRY_ROWS)
-            )
-            return cls(directory, lock, spans, ledger, config)
-        except BaseException:
-            os.close(lock)
-            raise
+        with world_errors(directory):
+            make_directory(directory)
+            lock = take_lock(directory, journal_id)
+            try:
+                spans, ledger = (
+                    _open_log(directory, kind, journal_id, config)
+                    for kind in (SPAN_ROWS, ENTRY_ROWS)
+                )
+                return cls(directory, lock, spans, ledger, config)
+            except BaseException:
+                os.close(lock)
+                raise
 
     def close(self) -> None:
         """Give the ledger up; nothing is left to write."""
@@ -102,7 +105,8 @@ class Ledger:
         look: a trace that started before the reach of the index is searched for in the data files
         of the days around it (of all days since, where `newest_end_ns` is not given).
         """
-        found = self._lookup.find(trace_ids, oldest_start_ns, newest_end_ns)
+        with world_errors(self._directory):
+            found = self._lookup.find(trace_ids, oldest_start_ns, newest_end_ns)
         return Booked(concat(found.spans, SPANS), concat(found.entries, ENTRIES))
 
     def commit(
@@ -129,10 +133,11 @@ class Ledger:
             self._append_spans(spans, batch_seq, now_ns),
             self._append_entries(entries, batch_seq, state, now_ns),
         )
-        acknowledge(self._directory, self._spans, self._ledger, batch_seq, state)
-        ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
-        if len(ids):
-            self._lookup.add(pc.unique(ids), group)
+        with world_errors(self._directory):
+            acknowledge(self._directory, self._spans, self._ledger, batch_seq, state)
+            ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
+            if len(ids):
+                self._lookup.add(pc.unique(ids), group)
         self.state = dict(state)
         self._failed = False
         return Commit(batch_seq, spans.num_rows, entries.num_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -85,7 +86,7 @@ class Log:
         """
         batch_seq = facts["batch_seq"]
         assert batch_seq > self.batch_seq, "a batch is committed once"
-        with _faults_of(self.directory):
+        with world_errors(self.directory):
             adds = [
                 self._write(part, part_name(self._journal_id, batch_seq, number), now_ns)
                 for number, part in enumerate(parts)
@@ -181,7 +182,8 @@ def facts_of(actions: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _faults_of(directory: Path) -> Iterator[None]:
+def world_errors(directory: Path) -> Iterator[None]:
+    """Turns what disk, Delta, Parquet and SQLite say into our exceptions."""
     try:
         yield
     except CommitFailedError as error:
@@ -190,5 +192,5 @@ def _faults_of(directory: Path) -> Iterator[None]:
         raise ConfigError(
             f"{directory}: another process commits for the same journal; stop one of them"
         ) from error
-    except (OSError, DeltaError, pa.ArrowException) as error:
-        raise TransientError(f"{directory}: the commit failed: {error}") from error
+    except (OSError, DeltaError, pa.ArrowException, sqlite3.OperationalError) as error:
+        raise TransientError(f"{directory} cannot be used now: {error}") from error

@@ -7,6 +7,7 @@ answers where the log entry was cleaned up, and proves that a damaged entry was 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -75,6 +76,7 @@ def take_lock(directory: Path, journal_id: str) -> int:
             f"{directory} is being written by {holder or 'another process'}; "
             "stop that process or use another data directory"
         ) from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"process {os.getpid()} (journal {journal_id})\n".encode(), 0)
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} (journal {journal_id})\n".encode(), 0)
     return handle

@@ -56,7 +56,7 @@ def settle(data: Path, spans: int) -> dict[str, float]:
         follower = Follower(journal, ledger, rulebook, settings)
         before_s = time.process_time()
         now_ns = time.time_ns()
-        while follower.step(now_ns) or follower.progress.spans_open:
+        while follower.step(now_ns, now_ns) or follower.progress.spans_open:
             now_ns += _SECOND_NS
         all_s = time.process_time() - before_s
     if follower.progress.spans_read != spans:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -9,6 +12,11 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from agentcost_collector.decode import Config, Decoder, Keep
+from agentcost_collector.model.payload import Payload
+from tests.decode.amplified import EMPTY
+from tests.support.recordings import ROOT
 
 GROUP_STARTS = b"\x0b"
 """Field 1, wire type 3: opens a group, in one byte."""
@@ -117,3 +125,54 @@ def test_nested_groups_inside_a_resource(decode):
     size = len(resource_spans)
     head = b"\x0a" + bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14])
     assert decode(head + resource_spans).outcomes[0].malformed is not None
+
+
+@pytest.mark.parametrize("mebibytes", [4, 32])
+@pytest.mark.parametrize("what", EMPTY)
+def test_many_empty_things_in_one_request(what, mebibytes):
+    """Millions of empty things, two bytes each, are refused for good with the limit named, harm
+    no other request, and take memory in proportion to the request."""
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.decode.amplified", what, str(mebibytes)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    malformed, spans_of_other, grown_mib = json.loads(process.stdout)
+    assert "_per_request_max" in malformed
+    assert spans_of_other == 1
+    assert grown_mib < 128 + 16 * mebibytes
+
+
+def test_limits_are_per_request(good_span, request_of):
+    """A request at the limits is kept, one beyond is not, whatever else is in its group."""
+    decoder = Decoder(
+        Keep([], [], [], []), Config(spans_per_request_max=5, attributes_per_request_max=2)
+    )
+    at_limit = request_of(*(good_span(n) for n in (1, 2, 3)))  # and two envelopes
+    full = request_of(good_span(4))
+    full.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="a")
+    full.resource_spans[0].scope_spans[0].spans[0].links.add()
+    spans = request_of(*(good_span(n) for n in (5, 6, 7, 8)))
+    attributes = request_of(good_span(9))
+    for _ in range(3):
+        attributes.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="a")
+    group = [r.SerializeToString() for r in (at_limit, spans, full, attributes, at_limit)]
+    decoded = decoder.decode([Payload(body, n) for n, body in enumerate(group)])
+    refused = [outcome.malformed or "" for outcome in decoded.outcomes]
+    assert [bool(text) for text in refused] == [False, True, False, True, False]
+    assert "more than 5 spans" in refused[1]
+    assert "decode.attributes_per_request_max" in refused[3]
+    assert decoded.spans.column("received_at_ns").to_pylist() == [0] * 3 + [2] + [4] * 3
+
+
+def test_a_long_request_is_kept(decode, good_span, request_of):
+    """A request long enough to be counted on the wire first comes through whole."""
+    spans = [good_span(n, name="n" * 500) for n in range(1, 6001)]
+    body = request_of(*spans).SerializeToString()
+    assert len(body) > 2**21
+    decoded = decode(body, body[:-1])
+    assert decoded.spans.num_rows == 6000
+    assert decoded.outcomes[0].malformed is None
+    assert "not a protobuf" in (decoded.outcomes[1].malformed or "")

@@ -214,3 +214,10 @@ def test_time_beyond_int64_sets_one_span_aside(decode_json):
     """A time that fits the wire but not our tables is quarantined."""
     rejects = decode_json(document(endTimeUnixNano=str(2**64 - 1))).rejects
     assert rejects.column("reason").to_pylist() == ["time_out_of_range"]
+
+
+def test_millions_of_empty_objects():
+    """More objects than any real request has are refused before they are made."""
+    body = b'{"resourceSpans":[' + b"{}," * 4_000_000 + b"{}]}"
+    with pytest.raises(PermanentError, match="more than 4000000 objects"):
+        json_to_protobuf(body)

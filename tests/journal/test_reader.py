@@ -91,6 +91,13 @@ def test_positions_are_not_used_again_after_trim_and_reopen(tmp_path, recorded, 
     reopened.close()
 
 
+def test_spans_are_counted_up_to_any_position(ten, reader, recorded):
+    """Trimmed or not, the spans of all batches up to a position are known."""
+    rows = [spans.num_rows for spans in recorded[:10]]
+    reader.trim(below=4)
+    assert [reader.spans_through(n) for n in range(3, 11)] == [sum(rows[:n]) for n in range(3, 11)]
+
+
 def test_trim_only_moves_forward_and_not_beyond_the_end(ten, reader):
     """A lower mark changes nothing; one beyond the next position is refused."""
     reader.trim(6)

@@ -255,6 +255,20 @@ def test_locked_file_is_transient(tmp_path, recorded, no_rejects):
     journal.close()
 
 
+@pytest.mark.parametrize(
+    "gone", ["journal", "journal/journal.sqlite", "journal/journal.sqlite-wal"]
+)
+def test_files_taken_away_under_it(tmp_path, journal, recorded, no_rejects, gone):
+    """Where the journal or its log is no longer in its place, nothing is acknowledged: after a
+    restart nobody would find it. Put back, it goes on."""
+    journal.append(recorded[0], no_rejects)
+    away = (tmp_path / gone).rename(tmp_path / "away")
+    with pytest.raises(TransientError, match="deleted or moved"):
+        journal.append(recorded[1], no_rejects)
+    away.rename(tmp_path / gone)
+    journal.append(recorded[2], no_rejects)
+
+
 def test_our_bugs_are_not_called_transient(journal, no_rejects):
     """A wrong table is an error of ours and nobody is told to try again."""
     with pytest.raises(pa.ArrowInvalid):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -274,6 +277,44 @@ def test_a_failed_sync_is_never_acknowledged(tmp_path, monkeypatch):
     assert again.state == {"position": 1}
     assert again.booked(ids(1, 2), START).entries.num_rows == 6
     again.close()
+
+
+@contextlib.contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """The system refuses to let any file of this process grow beyond `size`, as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 10, 100, 1_000, 3_000, 8_000, 20_000, 30_000, 60_000])
+def test_wherever_the_disk_is_full_the_same_commit_works_later(tmp_path, size):
+    """Whichever file does not fit, opening and committing either come through or are
+    TransientError; opened again with room, every row is there once."""
+    spans, entries = two_traces()
+    for known in range(2):  # a new ledger, and one that has commits already
+        directory = tmp_path / str(known)
+        if known:
+            with opened(directory) as ledger:
+                ledger.commit(spans_table([span(9)]), entries_table([entry(9)]), {"n": 1}, NOW)
+        with files_end_at(size), contextlib.suppress(TransientError), opened(directory) as ledger:
+            ledger.commit(spans, entries, {"n": 2}, NOW)
+        with opened(directory) as ledger:
+            stored = ledger.booked(ids(1, 2), START)
+            missing = spans if not stored.spans.num_rows else NO_SPANS
+            unbooked = entries if not stored.entries.num_rows else NO_ENTRIES
+            ledger.commit(missing, unbooked, {"n": 2}, NOW)
+        with opened(directory) as ledger:
+            assert ledger.state == {"n": 2}
+            stored = ledger.booked(ids(1, 2, 9), START)
+        for table, given in ((stored.spans, spans), (stored.entries, entries)):
+            found = table.column("span_id").to_pylist()
+            assert sorted(found) == sorted(
+                given.column("span_id").to_pylist() + [span(9)["span_id"]] * known
+            )
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
