@@ -29,6 +29,7 @@ from agentcost_collector.book import book_charges
 from agentcost_collector.decode import Decoded, Decoder, Keep, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.ledger import Ledger
+from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.model.errors import PermanentError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
@@ -183,6 +184,7 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
+    keep_freed_memory()
     vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
     decoder = Decoder(keep_of(settings, vocabulary), settings.decode)
     journal = Journal.open(settings.journal_path, settings.journal)
@@ -213,6 +215,7 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
 
 def run_pipeline(settings: Settings) -> None:
     """Follows the journal until SIGTERM or SIGINT; what is open then is read again at the start."""
+    keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -40,12 +40,14 @@ def replay(
     file could not be read; everything else is settled.
     """
     from agentcost_collector import pipeline
+    from agentcost_collector.memory import keep_freed_memory
     from agentcost_collector.recordings import find_recordings
     from agentcost_collector.telemetry import configure_logging
 
     settings = settings_from(config, data, rate_cards)
     configure_logging(settings.log_level)
     files = find_recordings(paths)
+    keep_freed_memory()
     with _progress() as progress:
         tally = pipeline.replay(files, settings, progress)
     counts = [(f.name, getattr(tally, f.name)) for f in fields(tally) if f.name != "malformed"]

@@ -14,6 +14,7 @@ from agentcost_collector import pipeline
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.journal import JournalReader
 from agentcost_collector.ledger import Ledger
+from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.pipeline import Follower, Rulebook
 from agentcost_collector.settings import load_settings
 
@@ -40,6 +41,7 @@ def settle(data: Path, spans: int) -> dict[str, float]:
     `between` is what the pipeline itself does: sorting, joining and cutting tables. Time is
     simulated, a second a turn, so that nothing is waited for.
     """
+    keep_freed_memory()  # as the pipeline process does
     settings = load_settings(flags={"data": data})
     rulebook = Rulebook.of(settings)
     spent: Counter[str] = Counter()

@@ -1,0 +1,27 @@
+"""What becomes of freed memory in the processes that settle batches.
+
+Every batch allocates and frees the same hundreds of megabytes. By default they go back to the
+kernel each time, which clears every page before it hands it out again: a fifth of all CPU time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import pyarrow as pa
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
+_KEPT_BYTES_MAX = 256 * 1024 * 1024
+_MMAP_BYTES = 32 * 1024 * 1024  # glibc takes no more
+
+
+def keep_freed_memory() -> bool:
+    """Keeps up to 256 MiB of freed memory at the end of the heap for the next batch, and lets Arrow
+    use the same heap. Where the C library is not glibc nothing changes and False is returned."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    kept = mallopt(_TRIM_THRESHOLD, _KEPT_BYTES_MAX) and mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+    if kept:
+        pa.set_memory_pool(pa.system_memory_pool())
+    return bool(kept)
