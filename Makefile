@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY) ## install everything into .venv
 
-run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), data in ./data build
+run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), data in ./data
 	$(BIN)/agentcost serve
 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost

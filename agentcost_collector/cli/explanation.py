@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agentcost_collector.cli.text import amount, printable
+from agentcost_collector.model.kinds import Kind
 from agentcost_collector.model.money import round_half_even, usd
 from agentcost_collector.model.reasons import CostStatus, Verdict
 from agentcost_collector.model.schemas import TAGS, TOKENS
@@ -25,6 +26,7 @@ Row = dict[str, Any]
 _DEPTH_SHOWN_MAX = 40  # deeper spans are indented no further
 _INPUTS = [n for n in TOKENS if n.startswith(("input", "cache"))]
 _OWNERS = (("owner_feature", "feature"), ("owner_team", "team"))
+_BOUNDARIES = (Kind.TOOL, Kind.RETRIEVAL, Kind.RERANK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +130,15 @@ def print_tree(explained: Explained) -> None:
         steps = sum(len(node.charges) for node in nodes)
         cost = _dollars(_sum_usd([c for node in nodes for c in node.charges]))
         console.print(Text(f"trace {trace_id}: {len(nodes)} spans, {steps} steps, {cost}", "bold"))
-        services: list[str | None] = []  # of the span above at each depth
+        path: list[Row] = []  # from the root down to the span
         for node in nodes:
-            del services[node.depth :]
+            del path[node.depth :]
             service = node.verdict["service"]
             title = printable(node.verdict["name"] or "(no name)")
-            if service and service != (services[-1] if services else None):
+            if service and service != (path[-1]["service"] if path else None):
                 title += f" [{printable(service)}]"
-            services.append(service)
-            for line in _lines(node, title):
+            path.append(node.verdict)
+            for line in _lines(node, title, path):
                 console.print(line)
     console.print(Text(_total_line(explained), "bold"))
 
@@ -171,7 +173,7 @@ def _span_facts(node: Node) -> Row:
     return {"depth": node.depth, "start_ns": node.start_ns, **facts, "charges": node.charges}
 
 
-def _lines(node: Node, name: str) -> Iterator[Text]:
+def _lines(node: Node, name: str, path: Sequence[Row]) -> Iterator[Text]:
     indent = "  " * (1 + min(node.depth, _DEPTH_SHOWN_MAX))
     verdict = node.verdict
     title = Text(indent + name)
@@ -182,7 +184,7 @@ def _lines(node: Node, name: str) -> Iterator[Text]:
         return
     for charge in node.charges:
         yield title.copy().append("  ").append_text(_cost(charge))
-        yield Text(f"{indent}    {_payer(charge)}", "dim")
+        yield Text(f"{indent}    {_payer(charge, path)}", "dim")
 
 
 def _not_counted(verdict: Row) -> str:
@@ -236,7 +238,7 @@ def _usage(charge: Row) -> str:
     return ", ".join(parts)
 
 
-def _payer(charge: Row) -> str:
+def _payer(charge: Row, path: Sequence[Row]) -> str:
     """Who pays, each with how it was found; then who did the work, where that is someone else."""
     tags = [
         f"{tag}={printable(charge[tag])} ({charge[f'{tag}_from']})"
@@ -251,7 +253,24 @@ def _payer(charge: Row) -> str:
         for owner, tag in _OWNERS
         if charge[owner] is not None and charge[owner] != charge[tag]
     ]
+    service = charge["owner_service"]
+    if tags and service is not None and service != _payers_service(charge, path):
+        owners.append(f"service={printable(service)}")
     return text + (f"; done by {' '.join(owners)}" if owners else "")
+
+
+def _payers_service(charge: Row, path: Sequence[Row]) -> str | None:
+    """Where the first of its tags was found, as far as the tree shows: on the span, in the service
+    that called the outermost tool, or at the entry of the trace."""
+    found = next(charge[f"{tag}_from"] for tag in TAGS if charge[tag] is not None)
+    at = 0
+    if found in ("span", "inside"):
+        at = len(path) - 1
+    elif found == "resource":
+        tools = (n for n, above in enumerate(path) if above["kind"] in _BOUNDARIES)
+        at = max(next(tools, len(path)) - 1, 0)
+    service: str | None = path[at]["service"]
+    return service
 
 
 def _total_line(explained: Explained) -> str:

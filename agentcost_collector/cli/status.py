@@ -33,7 +33,7 @@ def status(data: DataOption = None) -> None:
     snapshot = LedgerReader(settings.ledger_path).snapshot()
     facts = [
         *_journal(settings),
-        ("ledger version", snapshot.version),
+        ("ledger version", "none yet" if snapshot.version < 0 else snapshot.version),
         ("ledger entries", snapshot.ledger_rows),
         ("evidence spans", snapshot.span_rows),
         *_known(totals(open_views(settings.data))),
