@@ -14,11 +14,13 @@ from tests.support.recordings import ROOT
 PAGE = ROOT / "docs" / "dialects.md"
 HEAD = """# What is understood
 
-Made from the files in `agentcost_collector/normalise/dialects/` by `python -m tests.dialects_page`; do not edit.
+Made from the files in `agentcost_collector/normalise/dialects/` by `python -m tests.dialects_page`;
+do not edit.
 
-A span belongs to the first dialect below whose scope it has (`scope` itself or `scope.anything`), else to the
-first whose signature attribute it carries. Facts are read from the span's own dialect first, then from the
-others in the order below; within a row the first attribute present wins. Nothing is ever added up.
+A span belongs to the first dialect below whose scope it has (`scope` itself or `scope.anything`),
+else to the first whose signature attribute it carries. Facts are read from the span's own dialect
+first, then from the others in the order below; within a row the first attribute present wins.
+Nothing is ever added up.
 """
 
 

@@ -83,7 +83,8 @@ def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[
     if len(rows) > 1:
         raise ConfigError(f"{asked}: several traces begin so; give more digits")
     if not rows:
-        more = "" if len(asked) >= _PREFIX_MIN else f"; a trace needs its first {_PREFIX_MIN} digits"
+        short = f"; a trace needs its first {_PREFIX_MIN} digits"
+        more = "" if len(asked) >= _PREFIX_MIN else short
         raise ConfigError(f"{asked}: no settled trace, run or session has this id{more}")
     return "trace_id_prefix", [rows[0][0]]
 
