@@ -53,6 +53,8 @@ def chain(count, **attributes):
 
 
 AGENT = {"openinference.span.kind": "AGENT", "llm.token_count.prompt": "5"}
+EMBEDDING = {"openinference.span.kind": "EMBEDDING", "llm.token_count.prompt": "5"}
+REQUEST = {"http.request.method": "POST", "server.address": "api.openai.com"}
 SAME_ID = {"gen_ai.response.id": "always-the-same"}
 CASES = {
     "distinct calls of two scopes": (siblings(20_000, 2, lambda i: i), 20_000),
@@ -61,6 +63,18 @@ CASES = {
     "one response id on all calls": (siblings(3_000, 1, lambda i: i, **SAME_ID), 3_000),
     "a chain of equal calls": (chain(5_000, **call(5)), 1),
     "a chain of agents with usage": (chain(5_000, **AGENT), 1),
+    "embeddings and tools that hang on the root": (
+        [span(1, None)]
+        + [span(2 + i, 1, **{"openinference.span.kind": "TOOL"}) for i in range(20_000)]
+        + [span(30_000 + i, 1, "other", **EMBEDDING) for i in range(20_000)],
+        40_000,
+    ),
+    "requests beside calls": (
+        [span(1, None)]
+        + [span(2 + i, 1, **call(i)) for i in range(20_000)]
+        + [span(30_000 + i, 1, "other", **REQUEST) for i in range(20_000)],
+        40_000,
+    ),
     "calls without a parent beside agents": (
         [span(1 + i, None, **AGENT) for i in range(2_000)]
         + [span(5_000 + i, 999_999, "other", **call(i)) for i in range(2_000)],
