@@ -1,7 +1,7 @@
 """What becomes of freed memory in the processes that settle batches.
 
-Every batch allocates and frees the same hundreds of megabytes. By default they go back to the
-kernel each time, which clears every page before it hands it out again: a fifth of all CPU time.
+Every batch allocates and frees about the same. By default that goes back to the kernel each time,
+which clears every page before it hands it out again. `docs/bench.md` says what that costs.
 """
 
 from __future__ import annotations
