@@ -3,8 +3,7 @@
     payloads --decode--> spans --journal--> assemble --> traces --kernel--> charges --book-->
     entries --> ledger
 
-Two processes run it: `run_receiver` up to the journal, `run_pipeline` after it. `replay` runs all
-of it over files. `kernel` is the one place where a cost comes from.
+Two processes run it: `run_receiver` up to the journal, `run_pipeline` after it.
 """
 
 from __future__ import annotations
@@ -15,104 +14,31 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from agentcost_collector.assemble import Closed, OpenTraces, unique_spans
-from agentcost_collector.attribute import Config as WalkConfig
-from agentcost_collector.attribute import attribute_steps, explain_spans
+from agentcost_collector.assemble import OpenTraces, unique_spans
 from agentcost_collector.book import book_charges
-from agentcost_collector.decode import Decoded, Decoder, Keep, json_to_protobuf
+from agentcost_collector.decode import Decoder, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
-from agentcost_collector.model.errors import PermanentError, TransientError
+from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
-from agentcost_collector.model.schemas import REJECTS, SPANS
+from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
-from agentcost_collector.normalise import (
-    OWN_UNITS,
-    Vocabulary,
-    compile_vocabulary,
-    normalise_spans,
-)
+from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
-from agentcost_collector.price import RateBook, load_rate_book, price_steps
 from agentcost_collector.receive import Addresses, Receiver
-from agentcost_collector.recordings import read_requests
 from agentcost_collector.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_REPLAY = "replay"
 _RETRY_S = 2
-_RESOURCE_PREFIXES = ("service.", "deployment.environment", "telemetry.sdk.", "cloud.")
-
-
-@dataclass(frozen=True)
-class Rulebook:
-    """Everything the kernel needs besides spans."""
-
-    vocabulary: Vocabulary
-    walk: WalkConfig
-    rates: RateBook
-
-    @classmethod
-    def of(cls, settings: Settings) -> Rulebook:
-        """Dialects, tag policy and rate cards as configured."""
-        vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
-        return cls(vocabulary, settings.attribute, load_rate_book(settings.rate_card_directories()))
-
-
-def kernel(spans: pa.Table, rulebook: Rulebook) -> pa.Table:
-    """SPANS of whole traces -> CHARGES: what these traces cost and who pays. Pure."""
-    spans = in_order(spans)
-    facts = normalise_spans(spans, rulebook.vocabulary)
-    steps = attribute_steps(spans, facts, rulebook.walk)
-    return price_steps(steps, rulebook.rates)
-
-
-def explain(spans: pa.Table, rulebook: Rulebook) -> tuple[pa.Table, pa.Table]:
-    """CHARGES as `kernel` gives them, and VERDICTS: one row per span, why it counts or not."""
-    spans = in_order(spans)
-    facts = normalise_spans(spans, rulebook.vocabulary)
-    return kernel(spans, rulebook), explain_spans(spans, facts, rulebook.walk)
-
-
-def in_order(spans: pa.Table) -> pa.Table:
-    """SPANS sorted by (trace_id, start_ns, span_id), so that arrival order never matters."""
-    if _is_in_order(spans):
-        return spans
-    keys = [(name, "ascending") for name in ("trace_id", "start_ns", "span_id")]
-    return spans.take(pc.sort_indices(spans, sort_keys=keys)).combine_chunks()
-
-
-def _is_in_order(spans: pa.Table) -> bool:
-    """Whether rows rise by (trace_id, start_ns, span_id); as closed traces come, they do."""
-    later, earlier = spans.slice(1), spans.slice(0, max(spans.num_rows - 1, 0))
-    rises: pa.ChunkedArray | bool = True
-    for name in ("span_id", "start_ns", "trace_id"):
-        above = pc.greater(later.column(name), earlier.column(name))
-        equal = pc.equal(later.column(name), earlier.column(name))
-        rises = pc.or_(above, pc.and_(equal, rises))
-    return spans.num_rows < 2 or bool(pc.all(rises).as_py())
-
-
-def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
-    """The attributes that decode keeps: what dialects and tags read, and what the user asks for."""
-    aliases = [key for keys in settings.attribute.tag_aliases.values() for key in keys]
-    return Keep(
-        keys=vocabulary.attribute_keys(),
-        prefixes=(*settings.keep, OWN_UNITS),
-        resource_keys=aliases,
-        resource_prefixes=_RESOURCE_PREFIXES,
-        presence=vocabulary.presence_keys(),
-        urls=vocabulary.url_keys(),
-    )
 
 
 @dataclass
@@ -298,89 +224,3 @@ class Follower:
             except OSError as error:
                 raise TransientError(f"Cannot write {path}: {error.strerror}.") from error
             self._published = text
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a replay did."""
-
-    requests: int = 0
-    spans: int = 0
-    kept: int = 0
-    traces: int = 0
-    entries: int = 0
-    quarantined: int = 0
-    malformed: tuple[str, ...] = ()
-
-
-def replay(
-    paths: Sequence[Path], settings: Settings, progress: Callable[[int, int], None]
-) -> Tally:
-    """Runs recorded requests through the same stages into a ledger; no network, no journal.
-
-    `progress(bytes done, bytes in all)`. A file or request that cannot be read is named in the
-    tally and costs nothing of the rest. Replaying the same files again changes nothing.
-    """
-    rulebook = Rulebook.of(settings)
-    decoder = Decoder(keep_of(settings, rulebook.vocabulary), settings.decode)
-    opened = OpenTraces(settings.assemble)
-    total = Tally()
-    done, size = 0, sum(path.stat().st_size for path in paths)
-    with Ledger.open(settings.ledger_path, _REPLAY, settings.ledger) as ledger:
-        settler = Settler(ledger, rulebook, settings)
-
-        def book(closed: Closed) -> None:
-            nonlocal total
-            for part in slices_of_traces(closed.spans, settings.settle_spans_max):
-                kept, written = settler.settle(part, dict(ledger.state), time.time_ns())
-                total = replace(total, kept=total.kept + kept, entries=total.entries + written)
-            total = replace(total, traces=total.traces + closed.traces.num_rows)
-
-        for turn, path in enumerate(paths):
-            for decoded in _decoded(path, decoder, settings):
-                opened.add(turn, decoded.spans, turn)
-                total = _count(total, path, decoded)
-                _quarantine(decoded.rejects, settings)
-                book(opened.close(turn))
-            done += path.stat().st_size
-            progress(done, size)
-        book(opened.close(len(paths), everything=True))
-    return total
-
-
-def _decoded(path: Path, decoder: Decoder, settings: Settings) -> Iterator[Decoded]:
-    """A file in groups of requests, decoded; an unreadable rest of it becomes one malformed one."""
-    group: list[Payload] = []
-    held = 0
-    try:
-        for body in read_requests(path, json_to_protobuf):
-            group.append(Payload(body, time.time_ns()))
-            held += len(body)
-            if held > settings.read_bytes_max:
-                yield decoder.decode(group)
-                group, held = [], 0
-    except PermanentError as error:
-        yield Decoded(SPANS.empty_table(), REJECTS.empty_table(), [Outcome(malformed=str(error))])
-    if group:
-        yield decoder.decode(group)
-
-
-def _count(total: Tally, path: Path, decoded: Decoded) -> Tally:
-    broken = [f"{path}: {o.malformed}" for o in decoded.outcomes if o.malformed]
-    return replace(
-        total,
-        requests=total.requests + len(decoded.outcomes) - len(broken),
-        spans=total.spans + decoded.spans.num_rows,
-        quarantined=total.quarantined + decoded.rejects.num_rows,
-        malformed=(*total.malformed, *broken),
-    )
-
-
-def _quarantine(rejects: pa.Table, settings: Settings) -> None:
-    """Keeps what was set aside where the service keeps it too."""
-    if rejects.num_rows:
-        with Journal.open(settings.journal_path, settings.journal) as journal:
-            journal.append(SPANS.empty_table(), rejects)

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.schemas import REJECTS
-from agentcost_collector.pipeline import Follower, Rulebook, Settler
+from agentcost_collector.pipeline import Follower, Settler
 from agentcost_collector.report import open_views
 from agentcost_collector.settings import Settings
 from tests.support.recordings import names, requests_of

@@ -54,7 +54,7 @@ def explain(
     With the rate line of each cost and where each tag was found; with the spans that were not
     counted, and why. Worked out again from the evidence, and compared with what is booked.
     """
-    from agentcost_collector import pipeline
+    from agentcost_collector import kernel
     from agentcost_collector.cli import explanation
     from agentcost_collector.ledger import LedgerReader
     from agentcost_collector.report import open_views
@@ -63,7 +63,7 @@ def explain(
     connection = open_views(settings.data)
     found_by, trace_ids = _find(connection, asked)
     spans = _evidence(LedgerReader(settings.ledger_path), trace_ids)
-    charges, verdicts = pipeline.explain(spans, pipeline.Rulebook.of(settings))
+    charges, verdicts = kernel.explain(spans, kernel.Rulebook.of(settings))
     explained = explanation.explain_traces(
         trace_ids, spans, charges, verdicts, _booked(connection, trace_ids)
     )

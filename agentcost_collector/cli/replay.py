@@ -39,9 +39,9 @@ def replay(
     Replaying the same traces again changes nothing. Exit code 1 where a request or the rest of a
     file could not be read; everything else is settled.
     """
-    from agentcost_collector import pipeline
     from agentcost_collector.memory import keep_freed_memory
     from agentcost_collector.recordings import find_recordings
+    from agentcost_collector.replay import replay as replay_files
     from agentcost_collector.telemetry import configure_logging
 
     settings = settings_from(config, data, rate_cards)
@@ -49,7 +49,7 @@ def replay(
     files = find_recordings(paths)
     keep_freed_memory()
     with _progress() as progress:
-        tally = pipeline.replay(files, settings, progress)
+        tally = replay_files(files, settings, progress)
     counts = [(f.name, getattr(tally, f.name)) for f in fields(tally) if f.name != "malformed"]
     facts = [("files", len(files)), *counts, ("malformed", len(tally.malformed))]
     typer.echo(aligned(facts))

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from agentcost_collector import pipeline
+from agentcost_collector import kernel, pipeline
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.journal import JournalReader
+from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
-from agentcost_collector.pipeline import Follower, Rulebook
+from agentcost_collector.pipeline import Follower
 from agentcost_collector.settings import load_settings
 
 STAGES: tuple[tuple[object, str, str], ...] = (
     (JournalReader, "after", "journal read"),
     (OpenTraces, "add", "assemble"),
     (OpenTraces, "close", "assemble"),
-    (pipeline, "normalise_spans", "normalise"),
-    (pipeline, "attribute_steps", "attribute"),
-    (pipeline, "price_steps", "price"),
+    (kernel, "normalise_spans", "normalise"),
+    (kernel, "attribute_steps", "attribute"),
+    (kernel, "price_steps", "price"),
     (pipeline, "book_charges", "book"),
     (Ledger, "booked", "look up"),
     (Ledger, "commit", "write"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agentcost_collector.pipeline import Rulebook, explain
+from agentcost_collector.kernel import Rulebook, explain
 from agentcost_collector.settings import Settings
 from tests.support.recordings import ROOT, names, requests_of
 from tests.support.walked import decode

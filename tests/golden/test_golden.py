@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentcost_collector.pipeline import Rulebook
+from agentcost_collector.kernel import Rulebook
 from agentcost_collector.settings import Settings
 from tests.golden.rewrite import FOLDER, golden_text
 from tests.support.recordings import names
