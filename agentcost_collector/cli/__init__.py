@@ -88,8 +88,9 @@ def main() -> None:
 
 def _drop_output() -> None:
     """What is still buffered for stdout goes nowhere, so that the end of the process is quiet."""
-    if sys.stdout is sys.__stdout__:  # not that of a test
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    out = sys.__stdout__
+    if out is not None and sys.stdout is out:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _show_version(wanted: bool) -> None:
