@@ -19,6 +19,7 @@ from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.layout import Kind, stored
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.partition import closed_date, closed_environment
+from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import codes, concat, conform
 
 ENVIRONMENT_KEYS = ("deployment.environment.name", "deployment.environment")
@@ -86,10 +87,23 @@ def read_rows(table: Path, paths: Iterable[str], trace_ids: Sequence[str], kind:
     return concat((_of_file(table / path, wanted, kind) for path in paths), kind.rows)
 
 
-def traces_in(path: Path) -> pa.Array:
-    """Distinct trace ids in a data file."""
+def read_columns(path: Path, names: list[str]) -> pa.Table:
+    """Some columns of a data file."""
     with _opened(path) as file:
-        return pc.unique(file.read(["trace_id"])["trace_id"])
+        return file.read(names)
+
+
+def read_linking(table: Path, paths: Iterable[str], trace_ids: pa.Array) -> pa.Table:
+    """trace_id, start_ns and end_ns of the spans in these data files that link to `trace_ids`."""
+    names = ["trace_id", "start_ns", "end_ns"]
+    found = [pa.schema([SPANS.field(name) for name in names]).empty_table()]
+    for path in paths:
+        rows = read_columns(table / path, [*names, "links"])
+        links = rows["links"].combine_chunks()
+        hit = pc.is_in(links.flatten().field("trace_id"), value_set=trace_ids)
+        at = pc.unique(pc.list_parent_indices(links).filter(hit))
+        found.append(rows.select(names).take(at))
+    return pa.concat_tables(found)
 
 
 def day_of(path: str) -> date:
