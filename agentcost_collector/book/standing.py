@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,7 +58,7 @@ def negated(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def same_rows(one: pa.Table, other: pa.Table, names: list[str]) -> np.ndarray:
+def same_rows(one: pa.Table, other: pa.Table, names: Sequence[str]) -> np.ndarray:
     """For each row, whether `one` and `other` agree in every column of `names`; NULL is NULL."""
     same = np.ones(one.num_rows, bool)
     for name in names:

@@ -19,6 +19,7 @@ from agentcost_collector.cli import (
     duckdb_file,
     explain,
     replay,
+    restate,
     send,
     serve,
     sql,
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
+app.command("restate")(restate.restate)
 app.command("send")(send.send)
 app.command("sql")(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
