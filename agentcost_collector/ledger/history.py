@@ -86,16 +86,18 @@ class History:
         np.minimum.at(begins_ns, trace, self._spans.begins_ns)
         self._chosen = np.flatnonzero(period.holds(begins_ns))
         self._chosen = self._chosen[np.argsort(first[self._chosen])]  # as they lie on the disk
-        sizes = np.bincount(trace, self._spans.rows, len(self._keys)).astype(np.int64)
-        self._sizes = sizes[self._chosen]
         known = np.isin(entries.keys, self._keys)
         alone = entries.at(~known & period.holds(entries.begins_ns))
         self._entries = entries.at(known)
         self.entries_alone = int(alone.rows.sum())
-        self.traces, self.spans = len(self._chosen), int(self._sizes.sum())
+        spans = np.bincount(trace, self._spans.rows, len(self._keys)).astype(np.int64)
+        of = np.searchsorted(self._keys, self._entries.keys)
+        rows = spans + np.bincount(of, self._entries.rows, len(self._keys)).astype(np.int64)
+        self._sizes = rows[self._chosen]
+        self.traces, self.spans = len(self._chosen), int(spans[self._chosen].sum())
 
     def slices(self, rows_max: int) -> Iterator[Slice]:
-        """All of it in pieces of about `rows_max` spans; a larger trace is a piece of its own."""
+        """All of it in pieces of about `rows_max` spans and entries; a larger trace is a piece."""
         number = (np.cumsum(self._sizes) - self._sizes) // max(rows_max, 1)
         slice_of = np.full(len(self._keys), -1)
         slice_of[self._chosen] = number

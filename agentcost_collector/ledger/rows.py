@@ -117,8 +117,9 @@ def read_at(path: Path, at: np.ndarray, kind: Kind) -> pa.Table:
         rows = file.read_row_groups(np.unique(group).tolist())
     counts[group] = 0
     at = at - np.cumsum(counts)[group]  # less the rows of groups that were left out
-    whole = len(at) == rows.num_rows
-    return _filed(rows if whole else rows.take(pa.array(at)), path, kind)
+    if len(at) and at[-1] - at[0] == len(at) - 1:  # as they mostly are: nothing to copy
+        return _filed(rows.slice(at[0], len(at)), path, kind)
+    return _filed(rows.take(pa.array(at)), path, kind)
 
 
 def day_of(path: str) -> date:

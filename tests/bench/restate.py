@@ -31,10 +31,10 @@ from tests.support.copies import copies
 from tests.support.recordings import ROOT, names, requests_of
 from tests.support.walked import decode
 
-START_NS = 1_795_000_000_000_000_000
+START_NS = 1_793_000_000_000_000_000
 WEEK_NS = 7 * 86_400 * 10**9
 COPIES_PER_COMMIT = 250
-COMMAND = [sys.executable, "-m", "agentcost_collector.cli", "restate", "--from", "2026-11-01"]
+COMMAND = [sys.executable, "-m", "agentcost_collector.cli", "restate", "--from", "2026-10-01"]
 MIB = 1024 * 1024
 
 
@@ -91,7 +91,7 @@ def corrected(card: str) -> str:
     before, found, after = card.partition("sku: openai/gpt-4o-mini\n")
     price = 'amount: "0.6", src: g}]'
     assert price in after, "the card has changed: choose another price"
-    new = 'amount: "0.6", src: g}, {from: 2026-11-10T00:00:00Z, amount: "0.55", src: g}]'
+    new = 'amount: "0.6", src: g}, {from: 2026-10-10T00:00:00Z, amount: "0.55", src: g}]'
     return before + found + after.replace(price, new, 1)
 
 
