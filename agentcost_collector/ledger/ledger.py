@@ -139,13 +139,20 @@ class Ledger:
             return self._lookup.linking(trace_ids)
 
     def commit(
-        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+        self,
+        spans: pa.Table,
+        entries: pa.Table,
+        state: Mapping[str, int],
+        now_ns: int,
+        found: bool = True,
     ) -> Commit:
         """Append new evidence and entries, durable on return, and `state` with them.
 
-        `spans` must hold no span that `booked` returned. `batch_seq` and `row_no` of the entries
-        are given here. Nothing to append and an unchanged state makes no commit. TransientError
-        where the disk refused, ConfigError where another process commits for the same journal.
+        `spans` must hold no span that `booked` returned; `found` says that `booked` was asked for
+        all these traces, so that the index knows their other files. `batch_seq` and `row_no` of
+        the entries are given here. Nothing to append and an unchanged state makes no commit.
+        TransientError where the disk refused, ConfigError where another process commits for the
+        same journal.
         """
         if self._failed:
             raise TransientError(f"{self._directory}: a commit failed; open the ledger again")
@@ -158,7 +165,7 @@ class Ledger:
         spans, entries = conform(spans, SPANS), conform(entries, ENTRIES)
         group = Group(
             now_ns // 10**6 * 10**6,
-            True,
+            found,
             self._append_spans(spans, batch_seq, now_ns),
             self._append_entries(entries, batch_seq, state, now_ns),
         )
