@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     urls = keep.url_keys(keys.dictionary)[code_of_row[rows]]
     if urls.any():
         mask = pa.array(urls)
-        texts = pc.replace_with_mask(texts, mask, _hosts(texts.filter(mask)))
+        texts = pc.replace_with_mask(texts, mask, _hosts(texts.filter(mask), keep.url_paths))
     if texts.null_count:
         readable = texts.is_valid()
         rows, texts = rows[readable.to_numpy(zero_copy_only=False)], texts.filter(readable)
@@ -68,9 +70,14 @@ def resource_text(raw: bytes, keep: Keep, config: Config) -> str:
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-def _hosts(urls: pa.StringArray) -> pa.StringArray:
-    """The host of each URL, in lower case; NULL where there is none."""
-    return pc.ascii_lower(pc.struct_field(pc.extract_regex(urls, _HOST), "host"))
+def _hosts(urls: pa.StringArray, paths: Sequence[str]) -> pa.StringArray:
+    """The host of each URL, in lower case, and behind it the one of `paths` that its path ends
+    with; NULL where there is no host."""
+    hosts = pc.ascii_lower(pc.struct_field(pc.extract_regex(urls, _HOST), "host"))
+    known = "|".join(map(re.escape, paths))
+    pattern = rf"{_HOST}(?::\d*)?(?:/[^?#]*?)??(?P<path>{known})/?(?:[?#].*)?$"
+    path = pc.struct_field(pc.extract_regex(urls, pattern), "path")
+    return pc.binary_join_element_wise(hosts, path.fill_null(""), "")
 
 
 def _ranked(distinct: pa.BinaryArray, wanted: np.ndarray) -> tuple[pa.StringArray, np.ndarray]:

@@ -24,12 +24,15 @@ class Keep:
         resource_prefixes: Iterable[str],
         presence: Iterable[str] = (),
         urls: Iterable[str] = (),
+        url_paths: Iterable[str] = (),
     ) -> None:
         """Of the keys in `presence` it is kept that they are there, not what they hold; of those
-        in `urls` the host alone, for the rest of a URL may be anything."""
+        in `urls` the host, for the rest of a URL may be anything, and the one of `url_paths` that
+        its path ends with."""
         bare, hosts = frozenset(presence), frozenset(urls)
         self._presence = frozenset(key.encode() for key in bare)
         self._urls = frozenset(key.encode() for key in hosts)
+        self.url_paths = tuple(url_paths)
         self._span = _Judge({*keys} | bare | hosts, prefixes)
         self._resource = _Judge(resource_keys, resource_prefixes)
 
@@ -43,7 +46,7 @@ class Keep:
         return _mask(distinct, self._presence)
 
     def url_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
-        """Mask of the span attribute keys of which only the host is kept."""
+        """Mask of the span attribute keys of which only host and known path are kept."""
         return _mask(distinct, self._urls)
 
     def resource_key(self, key: bytes) -> bool:

@@ -27,6 +27,7 @@ _KEEP = Keep(
     ("service.", "telemetry.sdk."),
     VOCABULARY.presence_keys(),
     VOCABULARY.url_keys(),
+    VOCABULARY.url_paths(),
 )
 _INPUT = (
     "input_tokens",
