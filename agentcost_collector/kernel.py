@@ -88,4 +88,5 @@ def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
         presence=vocabulary.presence_keys(),
         urls=vocabulary.url_keys(),
         url_paths=vocabulary.url_paths(),
+        numbers=vocabulary.number_keys(),
     )

@@ -124,6 +124,9 @@ class Dialect:
     """End of a URL's path -> kind of the model call that a request to it is."""
     tools_offered: tuple[str, ...] = ()
     """Attributes whose presence says that tools were offered. Their values are never kept."""
+    numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Attribute that holds JSON -> names of the integers in it that are kept, as JSON. The rest,
+    which may be text, is not."""
     call_needs_usage: str = ""
     """Regular expression on names of spans that may be wrappers: without usage they are no
     evidence of a call."""

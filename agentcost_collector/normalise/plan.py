@@ -61,6 +61,10 @@ class Vocabulary:
         """Ends of URL paths that are model calls; decode keeps no other part of a path."""
         return {path: kind for d in self.dialects for path, kind in d.url_paths.items()}
 
+    def number_keys(self) -> dict[str, tuple[str, ...]]:
+        """Attributes of which only the integers of some names are read."""
+        return {key: names for d in self.dialects for key, names in d.numbers.items()}
+
     def caller_keys(self) -> frozenset[str]:
         """Attributes by which usage is known that a library wrote on its caller's span."""
         return frozenset(k for d in self.dialects if d.writes_on_caller for k in d.signature)

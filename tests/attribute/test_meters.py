@@ -188,3 +188,14 @@ def test_no_part_of_a_url_but_its_host_is_kept():
     tree = draw(f'POST kind=client http.method=POST http.url="{url}"')
     kept = dict(walk_bodies([tree.body()]).spans.column("attributes").to_pylist()[0])
     assert kept == {"http.method": "POST", "http.url": "acme.openai.azure.com/completions"}
+
+
+def test_of_a_providers_metadata_only_numbers_by_name_are_kept():
+    """The JSON beside them may hold thoughts and citations, and those may look like counts."""
+    metadata = (
+        '{"anthropic": {"thinking": "s3cret \\"cacheReadInputTokens\\": 7", "s3cret": 5, '
+        '"cacheReadInputTokens" : 12, "usage": {"ephemeral_1h_input_tokens": 1.5}}}'
+    )
+    tree = draw(f"call ai.operationId=x 'ai.response.providerMetadata={metadata}'")
+    kept = dict(walk_bodies([tree.body()]).spans.column("attributes").to_pylist()[0])
+    assert kept["ai.response.providerMetadata"] == '{"cacheReadInputTokens":12}'

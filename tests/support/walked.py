@@ -28,6 +28,7 @@ _KEEP = Keep(
     VOCABULARY.presence_keys(),
     VOCABULARY.url_keys(),
     VOCABULARY.url_paths(),
+    VOCABULARY.number_keys(),
 )
 _INPUT = (
     "input_tokens",
