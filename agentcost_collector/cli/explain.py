@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentcost_collector.cli.options import DataOption, RateCardsOption, reading, settings_from
+from agentcost_collector.cli.options import (
+    DataOption,
+    PolicyOption,
+    RateCardsOption,
+    reading,
+    settings_from,
+    utf8,
+)
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +48,7 @@ def explain(
             metavar="TRACE_OR_RUN_OR_SESSION",
             help="A trace id (or its first 6 digits or more), parent_run_id or session_id.",
             show_default=False,
+            callback=utf8,
         ),
     ],
     data: DataOption = None,
@@ -48,6 +56,7 @@ def explain(
         Format, typer.Option("--format", help="json holds every fact, exact.")
     ] = Format.TREE,
     rate_cards: RateCardsOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Show a trace, run or session: what each step cost, and who pays.
 
@@ -59,7 +68,7 @@ def explain(
     from agentcost_collector.ledger import LedgerReader
     from agentcost_collector.report import open_views
 
-    settings = reading(settings_from(data=data, rate_cards=rate_cards))
+    settings = reading(settings_from(data=data, rate_cards=rate_cards, policy=policy))
     connection = open_views(settings.data)
     found_by, trace_ids = _find(connection, asked)
     spans = _evidence(LedgerReader(settings.ledger_path), trace_ids)

@@ -1,8 +1,8 @@
 """Every rule of who pays, drawn as trees, with the policy that the rule needs.
 
-Behind `|`: feature that pays, how it was found, team that pays, team that did the work, reason where
-nobody pays. Every span that is a step has them. Words in capitals stand for what an instrumentation
-writes: LLM, EMBED, RETRIEVER, RERANKER, AGENT, TOOL:name, WEB (a request handler).
+Behind `|`: feature that pays, how it was found, team that pays, team that did the work, reason
+where nobody pays. Every span that is a step has them. Words in capitals stand for what an
+instrumentation writes: LLM, EMBED, RETRIEVER, RERANKER, AGENT, TOOL:name, WEB (a request handler).
 A case returns its policy as a file would say it; None is the default policy.
 """
 
