@@ -58,5 +58,6 @@ def serve(
         settings_from(config, data, rate_cards, policy=policy, receive=receive or None)
     )
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
+    read_policy(settings.policy).rules()
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())
