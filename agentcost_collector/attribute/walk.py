@@ -18,6 +18,7 @@ from agentcost_collector.model.reasons import UsageReason
 from agentcost_collector.model.tables import codes
 
 _TOOL, _RETRIEVAL, _AGENT = (KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.AGENT))
+_SERVER = 2  # OTLP SpanKind
 _HTTP, _COMPUTE, _LLM = (KINDS.index(k) for k in (Kind.HTTP, Kind.COMPUTE, Kind.LLM))
 
 
@@ -77,6 +78,7 @@ def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) ->
     return Spans(
         tree=tree,
         kind=kind,
+        server=spans.column("kind").fill_null(0).to_numpy() == _SERVER,
         scope=code(spans.column("scope_name")),
         process=facts.column("process").to_numpy().astype(np.int64),
         model=model,
