@@ -87,4 +87,5 @@ def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),
         urls=vocabulary.url_keys(),
+        numbers=vocabulary.number_keys(),
     )

@@ -24,10 +24,13 @@ class Keep:
         resource_prefixes: Iterable[str],
         presence: Iterable[str] = (),
         urls: Iterable[str] = (),
+        numbers: Iterable[str] = (),
     ) -> None:
         """Of the keys in `presence` it is kept that they are there, not what they hold; of those
-        in `urls` the host alone, for the rest of a URL may be anything."""
+        in `urls` the host alone, for the rest of a URL may be anything. Those in `numbers` hold
+        JSON, of which the numbers are kept."""
         bare, hosts = frozenset(presence), frozenset(urls)
+        self._numbers = frozenset(key.encode() for key in numbers)
         self._presence = frozenset(key.encode() for key in bare)
         self._urls = frozenset(key.encode() for key in hosts)
         self._span = _Judge({*keys} | bare | hosts, prefixes)
@@ -45,6 +48,10 @@ class Keep:
     def url_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
         """Mask of the span attribute keys of which only the host is kept."""
         return _mask(distinct, self._urls)
+
+    def number_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
+        """Mask of the span attribute keys that hold JSON of which only the numbers are kept."""
+        return _mask(distinct, self._numbers)
 
     def resource_key(self, key: bytes) -> bool:
         """Whether to keep a resource attribute of this key."""

@@ -117,6 +117,9 @@ class Dialect:
     no call was made, whatever usage is shown."""
     url_hosts: tuple[str, ...] = ()
     """Attributes that hold a URL, of which only the host is kept, as `host`."""
+    numbers_only: tuple[str, ...] = ()
+    """Attributes, read as one of the fields, that hold a JSON object with more than usage in it:
+    only its numbers are kept."""
     tools_offered: tuple[str, ...] = ()
     """Attributes whose presence says that tools were offered. Their values are never kept."""
     call_needs_usage: str = ""

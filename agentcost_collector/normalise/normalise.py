@@ -138,10 +138,12 @@ def _counts(batch: Batch) -> tuple[Reported, np.ndarray]:
 
 
 def _complete(reported: Reported, row: int, counts: dict[str, int]) -> None:
-    """Fills in what a span's numbers do not say, if the text agrees with what they do say."""
-    for name in ("input", "output"):
+    """Fills in what a span's numbers do not say, if the text agrees with what they do say, be it
+    without the cached tokens."""
+    cached = counts.get("cache_read", 0) + counts.get("cache_write", 0)
+    for name, beside in (("input", cached), ("output", 0)):
         number = getattr(reported, name)[row]
-        if number >= 0 and name in counts and counts[name] != number:
+        if number >= 0 and name in counts and counts[name] - number not in (0, beside):
             return
     for name, count in counts.items():
         if getattr(reported, name)[row] < 0:

@@ -57,6 +57,10 @@ class Vocabulary:
         """Attributes of which only the host is read: decode must not keep the rest."""
         return frozenset(key for d in self.dialects for key in d.url_hosts)
 
+    def number_keys(self) -> frozenset[str]:
+        """Attributes that hold JSON of which only the numbers are read."""
+        return frozenset(key for d in self.dialects for key in d.numbers_only)
+
     def caller_keys(self) -> frozenset[str]:
         """Attributes by which usage is known that a library wrote on its caller's span."""
         return frozenset(k for d in self.dialects if d.writes_on_caller for k in d.signature)

@@ -33,6 +33,7 @@ DIALECT = Dialect(
             "ai.usage.outputTokenDetails.reasoningTokens",
             "ai.usage.reasoningTokens",
         ),
+        "usage_text": ("ai.response.providerMetadata",),
         "tool": ("ai.toolCall.name",),
         "tool_call_id": ("ai.toolCall.id",),
         "session_id": ("ai.telemetry.metadata.sessionId",),
@@ -58,6 +59,7 @@ DIALECT = Dialect(
             "ai.rerank": Kind.WORKFLOW,
         }
     },
+    numbers_only=("ai.response.providerMetadata",),
     excludes_cache_unless_split=("anthropic", "aws"),
     total_is_reported=True,
 )
