@@ -69,8 +69,8 @@ def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndar
     """For every row the twin (or itself) whose numbers say most.
 
     Most: the larger total where twins differ because one left cache or reasoning out, then the
-    cache split, then its retention, then the reasoning; the survivor itself where all are equal,
-    and against twins that simply say other numbers.
+    cache split, then its retention, then the reasoning, then that no cache writes can be lost; the
+    survivor itself where all are equal, and against twins that simply say other numbers.
     """
     rows = np.arange(facts.num_rows)
     if not len(twin):
@@ -88,9 +88,11 @@ def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndar
     total[~_explained(facts, group, member)] = -1
     write = count("cache_write_short_tokens") + count("cache_write_long_tokens")
     split = (count("cache_read_tokens") > 0).astype(np.int64) + (write > 0)
-    known = (_notes(facts)[member] & int(Note.RETENTION_UNKNOWN)) == 0
+    note = _notes(facts)[member]
+    known = (note & int(Note.RETENTION_UNKNOWN)) == 0
+    sure = (note & int(Note.CACHE_WRITE_MAY_BE_LOST)) == 0
     order = np.lexsort(
-        (own, count("reasoning_tokens") > 0, known & (write > 0), split, total, group)
+        (own, sure, count("reasoning_tokens") > 0, known & (write > 0), split, total, group)
     )
     last = np.flatnonzero(np.r_[group[order][1:] != group[order][:-1], True])
     rows[group[order][last]] = member[order][last]
