@@ -53,7 +53,8 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     _name_transport(numbers, ownership)
     metered = _metered_requests(facts, numbers, ownership, config) & live
     unseen = unseen_calls(spans, facts, numbers, ownership, slack_ns) & live & ~metered
-    kind[metered], kind[unseen] = _TOOL, _LLM
+    kind[metered] = _TOOL
+    kind[unseen] = facts.column("request_kind").fill_null(_LLM).to_numpy()[unseen]
     step |= metered | unseen
     again = np.flatnonzero(~live)
     ownership.survivor[again] = tree.repeated_of[again]

@@ -30,7 +30,6 @@ RULES = (
 kinds of evidence are: cached parts larger than the input, the dialect, the reported total."""
 
 _COUNT_MAX = 1 << 53
-_AI_SDK_FACTS = {"usage", "cachedPromptTokens", "reasoningTokens", "cacheReadInputTokens"}
 _BUCKET_SHORT = r"(creation|write)_5m|ephemeral_5m"
 _BUCKET_LONG = r"(creation|write)_1h|ephemeral_1h"
 
@@ -100,13 +99,12 @@ def as_count(value: Any) -> int | None:
 def parse_usage_text(text: str) -> dict[str, int]:
     """Canonical counts from usage written as JSON or as a Python literal; {} if unreadable.
 
-    Understands the shapes of OpenAI, Anthropic, LangChain, MLflow, Langfuse and the AI SDK. Counts
-    are as the text means them, with `input` always including cached tokens.
+    Understands the shapes of OpenAI, Anthropic, LangChain, MLflow and Langfuse. Counts are as the
+    text means them, with `input` always including cached tokens.
     """
     data = _literal(text)
     if not isinstance(data, dict):
         return {}
-    data = _of_provider(data)
 
     def at(*names: str) -> int | None:
         for name in names:
@@ -141,10 +139,12 @@ def parse_usage_text(text: str) -> dict[str, int]:
             "cache_write_short": at(
                 "cache_creation/ephemeral_5m_input_tokens",
                 "input_token_details/ephemeral_5m_input_tokens",
+                "ephemeral_5m_input_tokens",
             ),
             "cache_write_long": at(
                 "cache_creation/ephemeral_1h_input_tokens",
                 "input_token_details/ephemeral_1h_input_tokens",
+                "ephemeral_1h_input_tokens",
                 "cache_creation_input_tokens_above_1hr",
             ),
             "reasoning": at(
@@ -165,15 +165,6 @@ def parse_usage_text(text: str) -> dict[str, int]:
             counts["input"] += counts.get("cache_read", 0) + counts.get("cache_write", 0)
         return counts
     return _disjoint_buckets(data)
-
-
-def _of_provider(data: dict[str, Any]) -> dict[str, Any]:
-    """The AI SDK puts what a provider says under its name: facts of its own, perhaps a `usage`."""
-    for inner in data.values():
-        if isinstance(inner, dict) and _AI_SDK_FACTS & inner.keys():
-            usage = inner.get("usage")
-            return {**inner, **usage} if isinstance(usage, dict) else inner
-    return data
 
 
 def _disjoint_buckets(data: dict[str, Any]) -> dict[str, int]:

@@ -145,6 +145,26 @@ ai.usage.completionTokens=NaN ai.model.id=gpt-4o ai.model.provider=openai.chat  
     """
 
 
+def vercel_v4_cache_in_metadata():
+    """4. Versions 4 and 5 have Anthropic's cache writes only in the provider's metadata.
+
+    root feature=f scope=ai
+      ai.generateText aiop=ai.generateText ai.usage.promptTokens=150 ai.usage.completionTokens=10 \
+'ai.response.providerMetadata={"anthropic":{"cacheCreationInputTokens":256,\
+"cacheReadInputTokens":512}}'
+        ai.generateText.doGenerate aiop=ai.generateText.doGenerate ai.usage.promptTokens=150 \
+ai.usage.completionTokens=10 ai.model.id=claude-x ai.model.provider=anthropic.messages \
+'ai.response.providerMetadata={"anthropic":{"cacheCreationInputTokens":256,\
+"cacheReadInputTokens":512}}'                               | llm f 918 10 read=512 write=256
+      ai.generateText.doGenerate aiop=ai.generateText.doGenerate ai.usage.inputTokens=150 \
+ai.usage.outputTokens=10 ai.usage.cachedInputTokens=512 ai.model.id=claude-x \
+ai.model.provider=anthropic.messages 'ai.response.providerMetadata={"anthropic": {"usage": \
+{"input_tokens": 150, "cache_creation_input_tokens": 256, "cache_read_input_tokens": 512, \
+"cache_creation": {"ephemeral_5m_input_tokens": 56, "ephemeral_1h_input_tokens": 200}}}}' \
+| llm f 918 10 read=512 write=56 long=200
+    """
+
+
 def vercel_v7_same_operation_twice():
     """5. Version 7: embeddings and rerank have a root and a child of one operation and usage.
 
