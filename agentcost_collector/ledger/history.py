@@ -94,11 +94,12 @@ class History:
         of = np.searchsorted(self._keys, self._entries.keys)
         rows = spans + np.bincount(of, self._entries.rows, len(self._keys)).astype(np.int64)
         self._sizes = rows[self._chosen]
+        self._homes = self._spans.files[first[self._chosen]]
         self.traces, self.spans = len(self._chosen), int(spans[self._chosen].sum())
 
     def slices(self, rows_max: int) -> Iterator[Slice]:
         """All of it in pieces of about `rows_max` spans and entries; a larger trace is a piece."""
-        number = (np.cumsum(self._sizes) - self._sizes) // max(rows_max, 1)
+        number = _slice_numbers(self._sizes, self._homes, rows_max)
         slice_of = np.full(len(self._keys), -1)
         slice_of[self._chosen] = number
         spans = _by_slice(self._spans, slice_of[np.searchsorted(self._keys, self._spans.keys)])
@@ -159,6 +160,24 @@ class _Files:
             at = shift + np.arange(len(shift))
             tables.append(read_at(self._table / self._paths[number], at, self._kind))
         return concat(tables, self._kind.rows)
+
+
+def _slice_numbers(sizes: np.ndarray, homes: np.ndarray, rows_max: int) -> np.ndarray:
+    """Which slice each trace falls in, by its size and the file in which it begins.
+
+    Small files are read together; a large one alone, for then its rows are in order already.
+    """
+    number = np.zeros(len(sizes), np.int64)
+    last, held = 0, 0
+    ends = np.flatnonzero(np.append(homes[1:] != homes[:-1], True)[: len(homes)]) + 1
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):  # a loop per file
+        before = np.cumsum(sizes[start:end]) - sizes[start:end]
+        rows = int(sizes[start:end].sum())
+        if held + rows > rows_max:
+            last, held = last + 1, 0
+        number[start:end] = last + before // rows_max
+        last, held = int(number[end - 1]), held + rows
+    return number
 
 
 def _by_slice(runs: _Runs, slices: np.ndarray) -> dict[int, _Runs]:
