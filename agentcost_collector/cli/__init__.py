@@ -18,6 +18,7 @@ from agentcost_collector.cli import (
     children,
     duckdb_file,
     explain,
+    rates_commands,
     replay,
     send,
     serve,
@@ -65,6 +66,7 @@ app.command("sql")(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 
