@@ -16,6 +16,7 @@ from agentcost_collector.attribute import Config as WalkConfig
 from agentcost_collector.attribute import attribute_steps, explain_spans
 from agentcost_collector.decode import Keep
 from agentcost_collector.normalise import (
+    OWN_PRICING,
     OWN_UNITS,
     Vocabulary,
     compile_vocabulary,
@@ -25,7 +26,13 @@ from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.price import RateBook, load_rate_book, price_steps
 from agentcost_collector.settings import Settings
 
-_RESOURCE_PREFIXES = ("service.", "deployment.environment", "telemetry.sdk.", "cloud.")
+_RESOURCE_PREFIXES = (
+    "agentcost.account",
+    "service.",
+    "deployment.environment",
+    "telemetry.sdk.",
+    "cloud.",
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
     aliases = [key for keys in settings.attribute.tag_aliases.values() for key in keys]
     return Keep(
         keys=vocabulary.attribute_keys(),
-        prefixes=(*settings.keep, OWN_UNITS),
+        prefixes=(*settings.keep, OWN_UNITS, OWN_PRICING),
         resource_keys=aliases,
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),

@@ -50,6 +50,7 @@ _OWN = (
     "operation",
     "target",
     "region",
+    "account",
     "dialect",
     "units",
     "unit",

@@ -6,6 +6,11 @@ disjoint counts.
 """
 
 from agentcost_collector.normalise.normalise import normalise_spans
-from agentcost_collector.normalise.plan import OWN_UNITS, Vocabulary, compile_vocabulary
+from agentcost_collector.normalise.plan import (
+    OWN_PRICING,
+    OWN_UNITS,
+    Vocabulary,
+    compile_vocabulary,
+)
 
-__all__ = ["OWN_UNITS", "Vocabulary", "compile_vocabulary", "normalise_spans"]
+__all__ = ["OWN_PRICING", "OWN_UNITS", "Vocabulary", "compile_vocabulary", "normalise_spans"]

@@ -102,7 +102,7 @@ def parse_usage_text(text: str) -> dict[str, int]:
     Understands the shapes of OpenAI, Anthropic, LangChain, MLflow and Langfuse. Counts are as the
     text means them, with `input` always including cached tokens.
     """
-    data = _literal(text)
+    data = literal(text)
     if not isinstance(data, dict):
         return {}
 
@@ -175,7 +175,7 @@ def _disjoint_buckets(data: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """JSON or a Python literal. A repr of numbers is nearly JSON, which reads 10 times faster."""
     nearly = text.replace("'", '"').replace("None", "null")
     nearly = nearly.replace("True", "true").replace("False", "false")

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.price.card import RateCard
 from agentcost_collector.price.digest import card_digest
+from agentcost_collector.price.terms import AnyCard
 
 Place = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CARD: TypeAdapter[AnyCard] = TypeAdapter(AnyCard)
 _NESTING_MAX = 32
 
 
@@ -25,7 +26,7 @@ class CardFile:
     """One card with the places of its parts."""
 
     path: Path
-    card: RateCard
+    card: AnyCard
     content: dict[str, Any]
     """The card as plain values, as its file says it."""
     digest: str
@@ -73,7 +74,7 @@ def read_card(path: Path) -> CardFile:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}:1: a rate card is a mapping; begin with `schema:`")
     try:
-        card = RateCard.model_validate(content)
+        card = _CARD.validate_python(content)
     except ValidationError as wrong:
         raise ConfigError(_sentence(path, lines, wrong)) from wrong
     return CardFile(path, card, content, card_digest(content), lines)
@@ -133,8 +134,8 @@ def _sentence(path: Path, lines: dict[Place, int], wrong: ValidationError) -> st
     A list also counts as too short where its items are at fault: those are named instead.
     """
     faults = [e for e in wrong.errors() if not (e["type"] == "too_short" and e["input"])]
-    first = min(faults, key=lambda e: _line(lines, e["loc"]))
-    place = _known(lines, first["loc"])
+    first = min(faults, key=lambda e: _line(lines, _within(e["loc"])))
+    place = _known(lines, _within(first["loc"]))
     what = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         what = "is not a key of the rate card schema; remove it or correct its spelling"
@@ -143,6 +144,11 @@ def _sentence(path: Path, lines: dict[Place, int], wrong: ValidationError) -> st
     elif first["type"] == "string_type":
         what = f"must be text; write it in quotes, '{first['input']}'"
     return f"{path}:{lines[place]}: {'.'.join(map(str, place)) or 'the card'}: {what}"
+
+
+def _within(place: Place) -> Place:
+    """The place in the file: the first step only says which kind of card it is."""
+    return place[1:]
 
 
 def _line(lines: dict[Place, int], place: Place) -> int:
