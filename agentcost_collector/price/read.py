@@ -27,6 +27,8 @@ class CardFile:
 
     path: Path
     card: AnyCard
+    content: dict[str, Any]
+    """The card as plain values, as its file says it."""
     digest: str
     lines: dict[Place, int]
 
@@ -43,7 +45,7 @@ def read_cards(directories: Sequence[Path]) -> list[CardFile]:
     cards: dict[str, CardFile] = {}
     for directory in directories:
         here: dict[str, CardFile] = {}
-        for path in _files(directory):
+        for path in card_files(directory):
             read = read_card(path)
             first = here.setdefault(read.card.card_id, read)
             if first is not read:
@@ -75,10 +77,11 @@ def read_card(path: Path) -> CardFile:
         card = _CARD.validate_python(content)
     except ValidationError as wrong:
         raise ConfigError(_sentence(path, lines, wrong)) from wrong
-    return CardFile(path, card, card_digest(content), lines)
+    return CardFile(path, card, content, card_digest(content), lines)
 
 
-def _files(directory: Path) -> Iterator[Path]:
+def card_files(directory: Path) -> Iterator[Path]:
+    """The files of a folder that are rate cards. Raises ConfigError where there is no folder."""
     if not directory.is_dir():
         raise ConfigError(
             f"{directory}: no such folder of rate cards; create it or correct the path"

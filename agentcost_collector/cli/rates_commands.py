@@ -1,0 +1,15 @@
+"""`agentcost rates`: everything about rate cards."""
+
+from __future__ import annotations
+
+import typer
+
+from agentcost_collector.cli import rates_check, rates_import
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Check rate cards, draft new ones, and see what a change of prices would cost.",
+)
+app.command("check")(rates_check.check)
+app.command("import")(rates_import.import_)
