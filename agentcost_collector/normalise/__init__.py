@@ -14,4 +14,11 @@ from agentcost_collector.normalise.plan import (
 )
 from agentcost_collector.normalise.providers import provider_of
 
-__all__ = ["OWN_PRICING", "OWN_UNITS", "Vocabulary", "compile_vocabulary", "normalise_spans", "provider_of"]
+__all__ = [
+    "OWN_PRICING",
+    "OWN_UNITS",
+    "Vocabulary",
+    "compile_vocabulary",
+    "normalise_spans",
+    "provider_of",
+]

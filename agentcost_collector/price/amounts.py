@@ -100,7 +100,8 @@ def over_period(before: Fraction, units: Fraction, rate: Rate) -> Fraction:
     lows = [Fraction(max(low - 1, 0)) for low, _ in rate.bands]
     total = Fraction(0)
     for (_, usd), low, high in zip(rate.bands, lows, [*lows[1:], end], strict=True):
-        total += max(min(end, high) - max(low, before), 0) * usd
+        share = min(end, high) - max(low, before)
+        total += max(share, Fraction(0)) * usd
     return total
 
 
