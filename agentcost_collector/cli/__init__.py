@@ -21,6 +21,7 @@ from agentcost_collector.cli import (
     explain,
     rates_commands,
     replay,
+    restate,
     send,
     serve,
     sql,
@@ -68,6 +69,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
+app.command("restate")(restate.restate)
 app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
