@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agentcost_collector.cli import rates_check, rates_import
+from agentcost_collector.cli import rates_check, rates_import, rates_quote
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +13,4 @@ app = typer.Typer(
 )
 app.command("check")(rates_check.check)
 app.command("import")(rates_import.import_)
+app.command("quote")(rates_quote.quote)

@@ -12,5 +12,13 @@ from agentcost_collector.normalise.plan import (
     Vocabulary,
     compile_vocabulary,
 )
+from agentcost_collector.normalise.providers import provider_of
 
-__all__ = ["OWN_PRICING", "OWN_UNITS", "Vocabulary", "compile_vocabulary", "normalise_spans"]
+__all__ = [
+    "OWN_PRICING",
+    "OWN_UNITS",
+    "Vocabulary",
+    "compile_vocabulary",
+    "normalise_spans",
+    "provider_of",
+]

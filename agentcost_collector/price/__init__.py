@@ -9,7 +9,17 @@ NULL cost with a status and a reason, never 0, never a guess); the amounts of th
 """
 
 from agentcost_collector.price.load import bundled_rate_cards, load_rate_book
+from agentcost_collector.price.quote import COUNTED, Answer, Quote, price_quotes
 from agentcost_collector.price.ratebook import RateBook
 from agentcost_collector.price.steps import price_steps
 
-__all__ = ["RateBook", "bundled_rate_cards", "load_rate_book", "price_steps"]
+__all__ = [
+    "COUNTED",
+    "Answer",
+    "Quote",
+    "RateBook",
+    "bundled_rate_cards",
+    "load_rate_book",
+    "price_quotes",
+    "price_steps",
+]

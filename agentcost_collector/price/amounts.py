@@ -80,7 +80,7 @@ def billed_units(quantity: int, rate: Rate, scale: int) -> Fraction:
 
 def dollars(rate: Rate, total: int) -> Fraction:
     """Price of one unit; in mode `excess` the mean of the bands by what lies in each."""
-    if not rate.bands or total <= 0:
+    if rate.mode != "excess" or total <= 0:
         return rate.usd
     edges = [max(low - 1, 0) for low, _ in rate.bands] + [total]
     shares = [max(min(high, total) - low, 0) for low, high in pairwise(edges)]
@@ -88,6 +88,21 @@ def dollars(rate: Rate, total: int) -> Fraction:
         (Fraction(share, total) * usd for share, (_, usd) in zip(shares, rate.bands, strict=True)),
         Fraction(0),
     )
+
+
+def over_period(before: Fraction, units: Fraction, rate: Rate) -> Fraction:
+    """Dollars of units of a period that come after `before` others, at the price of their bands;
+    in mode `period_volume` the last unit's band has the price of all."""
+    if rate.mode == "period_volume":
+        reached = [usd for low, usd in rate.bands if low <= before + units]
+        return units * reached[-1]
+    end = before + units
+    lows = [Fraction(max(low - 1, 0)) for low, _ in rate.bands]
+    total = Fraction(0)
+    for (_, usd), low, high in zip(rate.bands, lows, [*lows[1:], end], strict=True):
+        share = min(end, high) - max(low, before)
+        total += max(share, Fraction(0)) * usd
+    return total
 
 
 def counts(column: pa.ChunkedArray) -> np.ndarray:
@@ -131,7 +146,7 @@ def _integers(rate: Rate | None, scale: int) -> tuple[int, int, int, int, int]:
     num, den = pico.numerator, pico.denominator
     minimum, increment = rate.min * scale, rate.increment * scale or Fraction(1)
     least, step = int(minimum), int(increment)
-    if rate.bands or minimum != least or increment != step:
+    if rate.mode == "excess" or minimum != least or increment != step:
         return 1, 1, 0, 0, 1
     if max(num, den, least, step) > _RULE_MAX:
         return 1, 1, 0, 0, 1

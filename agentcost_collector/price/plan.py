@@ -130,6 +130,7 @@ def rate_set(
         if reason:
             return _unpriced(reason)
     found: list[Quoted | CostReason | None] = []
+    missing: list[CostReason] = []
     used: dict[Offer, list[Quoted]] = {}
     for slot, leaf in enumerate(LEAVES):
         source = _source(plan, offer, slot, leaf, identity)
@@ -139,13 +140,14 @@ def rate_set(
         kind, seller = source
         situation = main if main and seller is offer else _plain(seller, identity, at_us)
         quoted = rate_of(seller, kind, situation)
-        if not isinstance(quoted, CostReason):
+        if isinstance(quoted, CostReason):
+            missing.append(quoted)
+        else:
             used.setdefault(seller, []).append(quoted)
             if leaf.column == "units" and identity.unit:
                 quoted = _of_unit(quoted, same_kind(identity.unit)[1])
         found.append(quoted)
     if not used:
-        missing = [f for f in found if isinstance(f, CostReason)]
         return _unpriced(min(missing, key=_rank, default=CostReason.NO_LINE))
     ids = {
         o: rate_id(o, lines, main if main and o is offer else _plain(o, identity, at_us))

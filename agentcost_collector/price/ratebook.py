@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agentcost_collector.model.reasons import CostReason
+from agentcost_collector.model.units import same_kind
 from agentcost_collector.price.card import Line, Match, Sku
 from agentcost_collector.price.names import spellings
 from agentcost_collector.price.terms import ExchangeRate, Overlay, Reserved
@@ -144,6 +145,13 @@ class RateBook:
         if len(fitting) > 1:
             return CostReason.AMBIGUOUS
         return fitting[0] if fitting else None
+
+    def metered_as(self, kind: str, provider: str | None) -> str | None:
+        """The kind of step in which that provider, or else anyone, sells a kind of unit."""
+        offers = self._metered.get(same_kind(kind)[0], [])
+        own = [o for o in offers if o.match.provider and provider in o.match.provider]
+        kinds = {k for o in own or offers for k in o.step_kinds}
+        return min(kinds, default=None)
 
     def reserved(
         self, provider: str | None, model: str | None, account: str | None

@@ -28,7 +28,9 @@ class Rate:
     min: Fraction = Fraction(0)
     increment: Fraction = Fraction(0)
     bands: tuple[tuple[int, Fraction], ...] = ()
-    """In mode `excess`: smallest total and dollars of each band; `usd` is that of the first."""
+    """Smallest total and dollars of each band, where no single one holds; `usd` is the first's."""
+    mode: str = ""
+    """Of the bands: `excess`, `period_volume` or `period_graduated`."""
 
     def times(self, factor: Fraction) -> Rate:
         """The rate at another price."""
@@ -138,17 +140,14 @@ def _rate(
     band = offer.sku.band
     if isinstance(amount, str) or band is None:
         return Rate(Fraction(str(amount)) * factor, least, step)
-    named = [amount[b.id] for b in band.bands if b.id in amount]
-    if band.mode == "excess":
-        if len(named) < len(band.bands):
+    if band.mode == "whole_request":
+        if situation.band is None or situation.band not in amount:
             return CostReason.NO_LINE
-        dollars = [Fraction(a) * factor for a in named]
-        lows = [b.lowest for b in band.bands]
-        return Rate(dollars[0], least, step, tuple(zip(lows, dollars, strict=True)))
-    chosen = band.bands[0].id if band.over_period else situation.band
-    if chosen is None or chosen not in amount:
+        return Rate(Fraction(amount[situation.band]) * factor, least, step)
+    if any(b.id not in amount for b in band.bands):
         return CostReason.NO_LINE
-    return Rate(Fraction(amount[chosen]) * factor, least, step)
+    bands = tuple((b.lowest, Fraction(amount[b.id]) * factor) for b in band.bands)
+    return Rate(bands[0][1], least, step, bands, band.mode)
 
 
 def _agreed(
