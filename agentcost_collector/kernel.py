@@ -94,4 +94,6 @@ def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),
         urls=vocabulary.url_keys(),
+        url_paths=vocabulary.url_paths(),
+        numbers=vocabulary.number_keys(),
     )

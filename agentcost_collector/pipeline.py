@@ -25,7 +25,7 @@ from agentcost_collector.book import book_charges
 from agentcost_collector.decode import Decoder, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
-from agentcost_collector.ledger import Ledger, is_wanted
+from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
@@ -33,12 +33,14 @@ from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
+from agentcost_collector.price import archived_set
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_LINKING_TRACES = 1_000
 
 
 @dataclass
@@ -62,35 +64,66 @@ class Settler:
     def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
 
-        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries
-        written); both are 0 for a re-sent or replayed trace.
+        `closed`: SPANS of closed traces, exact repeats removed. Settled traces that link to them
+        are worked out again: a linked run may say who pays, and may come last. Returns (spans
+        newly kept, entries written); both are 0 for a re-sent or replayed trace.
         """
-        spread = closed.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
-        trace_ids = spread.column("trace_id").combine_chunks()
-        booked = self._ledger.booked(
-            trace_ids, spread.column("start_ns_min"), spread.column("end_ns_max")
-        )
+        booked = self._ledger.booked(*_spread(closed))
         spans, fresh = closed, closed
         if booked.spans.num_rows:
             spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
             fresh = spans.slice(booked.spans.num_rows)
-        context = self._linked(spans, trace_ids)
-        charges = kernel(concat([spans, context], SPANS), self._rulebook)
-        if context.num_rows:
-            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
-        entries = book_charges(charges, booked.entries, now_ns, config=self._settings.book)
+        entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
+        written = self._settle_linking(spans, fresh, now_ns) + entries.num_rows
         if fresh.num_rows or entries.num_rows:
             self._ledger.commit(fresh, entries, state, now_ns)
-        return fresh.num_rows, entries.num_rows
+        return fresh.num_rows, written
 
-    def _linked(self, spans: pa.Table, trace_ids: pa.Array) -> pa.Table:
-        """Stored spans of other traces that these link to: they may say who pays."""
-        links = spans.column("links").combine_chunks()
-        targets = pc.unique(links.flatten().field("trace_id")).drop_null()
-        others = targets.filter(pc.invert(pc.is_in(targets, value_set=trace_ids)))
-        if not len(others):
-            return SPANS.empty_table()
-        return self._ledger.booked(others, pc.min(spans.column("start_ns")).as_py()).spans
+    def _settle_linking(self, spans: pa.Table, fresh: pa.Table, now_ns: int) -> int:
+        """Books again what links to the traces of `fresh`, which `spans` holds whole; some at a
+        time, and before those, so that after a crash all of it is done again."""
+        linking = self._ledger.linking(pc.unique(fresh.column("trace_id")))
+        settling = pc.unique(spans.column("trace_id"))
+        others = pc.invert(pc.is_in(linking.column("trace_id"), value_set=settling))
+        ids, starts, ends = _spread(linking.filter(others))
+        written = 0
+        for row in range(0, len(ids), _LINKING_TRACES):
+            some = slice(row, row + _LINKING_TRACES)
+            booked = self._ledger.booked(ids[some], starts[some], ends[some])
+            entries = self._entries(booked, spans, now_ns)
+            if entries.num_rows:
+                self._ledger.commit(SPANS.empty_table(), entries, self._ledger.state, now_ns)
+            written += entries.num_rows
+        return written
+
+    def _entries(self, traces: Booked, at_hand: pa.Table, now_ns: int) -> pa.Table:
+        """What to book for whole traces. Spans of other traces that they link to, at hand or
+        stored, may say who pays."""
+        trace_ids = pc.unique(traces.spans.column("trace_id"))
+        links = traces.spans.column("links").combine_chunks()
+        targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
+        linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
+        targets = _without(targets, pc.unique(linked.column("trace_id")))
+        if len(targets):
+            oldest = pc.min(traces.spans.column("start_ns")).as_py()
+            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+        charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
+        if linked.num_rows:
+            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
+
+
+def _spread(spans: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The traces, and the first start and the last end of each."""
+    of = spans.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
+    ids, starts, ends = (
+        of.column(name).combine_chunks() for name in ("trace_id", "start_ns_min", "end_ns_max")
+    )
+    return ids, starts, ends
+
+
+def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
+    return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
 
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
@@ -170,6 +203,7 @@ def _follow(
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
+        ledger.archive_cards(*archived_set(rulebook.rates))
         follower = Follower(journal, ledger, rulebook, settings)
         while not stop.is_set() and not ledger.wanted:
             if not follower.step(time.time_ns(), time.monotonic_ns()):

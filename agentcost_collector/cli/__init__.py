@@ -21,10 +21,12 @@ from agentcost_collector.cli import (
     explain,
     rates_commands,
     replay,
+    restate,
     send,
     serve,
     sql,
     status,
+    verify,
 )
 from agentcost_collector.cli.text import printable
 from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
@@ -68,11 +70,13 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
+app.command("restate")(restate.restate)
 app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)

@@ -27,6 +27,8 @@ _KEEP = Keep(
     ("service.", "telemetry.sdk."),
     VOCABULARY.presence_keys(),
     VOCABULARY.url_keys(),
+    VOCABULARY.url_paths(),
+    VOCABULARY.number_keys(),
 )
 _INPUT = (
     "input_tokens",
