@@ -132,16 +132,22 @@ def parse_usage_text(text: str) -> dict[str, int]:
             "cache_write": at(
                 "cache_creation_input_tokens",
                 "input_token_details/cache_creation",
+                "prompt_tokens_details/cache_write_tokens",
+                "input_tokens_details/cache_write_tokens",
                 "cacheCreationInputTokens",
                 "cacheWriteInputTokens",
             ),
             "cache_write_short": at(
                 "cache_creation/ephemeral_5m_input_tokens",
+                "prompt_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
+                "input_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
                 "input_token_details/ephemeral_5m_input_tokens",
                 "ephemeral_5m_input_tokens",
             ),
             "cache_write_long": at(
                 "cache_creation/ephemeral_1h_input_tokens",
+                "prompt_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
+                "input_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
                 "input_token_details/ephemeral_1h_input_tokens",
                 "ephemeral_1h_input_tokens",
                 "cache_creation_input_tokens_above_1hr",

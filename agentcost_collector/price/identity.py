@@ -66,15 +66,16 @@ def identities(
         _model(steps, deployments),
         *(steps.column(name) for name in _TEXTS),
     ]
-    coded = [codes(text) for text in texts]
+    coded = [codes(text) if text.null_count < len(text) else None for text in texts]
     failed = pc.equal(steps.column("status"), "error").fill_null(False)
+    nothing = np.zeros(steps.num_rows, dtype=np.int64)
     axes = [
-        *((_indices(c), len(c.dictionary) + 1) for c in coded),
+        *((_indices(c), len(c.dictionary) + 1) if c is not None else (nothing, 1) for c in coded),
         (_flags(failed).astype(np.int64), 2),
         (_usage(steps, quantities), len(Usage)),
     ]
     first, index = _cross(axes)
-    values = [[None, *c.dictionary.to_pylist()] for c in coded]
+    values = [[None, *(c.dictionary.to_pylist() if c is not None else ())] for c in coded]
     named = []
     for row in first:
         *texts_of, fails, usage = (int(axis[row]) for axis, _ in axes)

@@ -120,8 +120,8 @@ def _rows(quote: Quote, book: RateBook) -> Iterator[dict[str, Any]]:
         units = {"units": Decimal(held[1]), "unit": held[0]} if held else {}
         yield {**fixed, **units, "kind": kind, **{k: _exact(k, v) for k, v in call.items()}}
     for name, quantity in meters:
-        at = kind if same_kind(name)[0] in sold else book.metered_as(name, quote.provider)
-        yield {**_fixed(quote, {}), "kind": at or kind, "units": quantity, "unit": name}
+        at = _sold_as(name, quote, book) or kind
+        yield {**_fixed(quote, {}), "kind": at, "units": quantity, "unit": name}
 
 
 def _step_kind(quote: Quote, book: RateBook) -> str:
@@ -130,12 +130,18 @@ def _step_kind(quote: Quote, book: RateBook) -> str:
         if any(name.startswith(f"{family}.") for name in quote.usage):
             return family
     counted = any(n.startswith("token.") or n in TOKENS for n in quote.usage)
-    for kind in _CALLS if counted else _KINDS:
-        if _offers(quote, kind, book):
+    if not counted and quote.usage:
+        return _sold_as(next(iter(quote.usage)), quote, book) or "tool"
+    return next((kind for kind in _CALLS if _offers(quote, kind, book)), "llm")
+
+
+def _sold_as(name: str, quote: Quote, book: RateBook) -> str | None:
+    """The kind of step in which a kind of unit is sold: for the model, else whatever the model."""
+    measure = same_kind(name)[0]
+    for kind in _KINDS:
+        if any(measure in offer.lines for offer in _offers(quote, kind, book)):
             return kind
-    if counted or not quote.usage:
-        return "llm"
-    return book.metered_as(next(iter(quote.usage)), quote.provider) or "tool"
+    return book.metered_as(name, quote.provider)
 
 
 def _offers(quote: Quote, kind: str, book: RateBook) -> list[Offer]:

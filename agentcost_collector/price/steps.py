@@ -106,7 +106,8 @@ def _verdicts(
 
 def _money(lines: Lines, part: str | None, known: np.ndarray) -> pa.Array:
     """One part of all costs, or None for their sum; NULL where the price is not known."""
-    fast = lines.parts[part] if part else np.stack(list(lines.parts.values())).sum(axis=0)
+    parts = [lines.parts[part]] if part else list(lines.parts.values())
+    fast = sum(parts[1:], parts[0])
     column = decimals(fast, USD, known)
     big = {row: amounts for row, amounts in lines.corrected.items() if known[row]}
     if not big:
@@ -136,4 +137,6 @@ def _notes(steps: pa.Table, known: np.ndarray) -> pa.ChunkedArray:
 
 
 def _text(values: Sequence[str | None], index: np.ndarray) -> pa.Array:
+    if (index == index[0]).all():
+        return pa.repeat(pa.scalar(values[index[0]], pa.string()), len(index))
     return pa.array(values, pa.string()).take(pa.array(index))
