@@ -26,6 +26,7 @@ from agentcost_collector.cli import (
     serve,
     sql,
     status,
+    verify,
 )
 from agentcost_collector.cli.text import printable
 from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
@@ -75,6 +76,7 @@ app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agentcost_collector.cli import rates_check, rates_import, rates_quote
+from agentcost_collector.cli import rates_check, rates_diff, rates_import, rates_quote
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,5 +12,6 @@ app = typer.Typer(
     help="Check rate cards, draft new ones, and see what a change of prices would cost.",
 )
 app.command("check")(rates_check.check)
+app.command("diff")(rates_diff.diff)
 app.command("import")(rates_import.import_)
 app.command("quote")(rates_quote.quote)

@@ -14,9 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from agentcost_collector.draft.edit import CardText, Origin
+from agentcost_collector.draft.edit import CardText, Origin, listed
 from agentcost_collector.draft.offered import Listed, Offered
-from agentcost_collector.price.card import Sku
+from agentcost_collector.price.card import RateCard, Sku
 from agentcost_collector.price.read import CardFile
 
 JUMP = 2
@@ -63,12 +63,13 @@ def draft_cards(
 ) -> Draft:
     """The card of one provider with what `offered` adds to it. Writes nothing."""
     text = CardText(card, origin)
+    mine = listed(card)
     changes: list[Change] = []
     met: set[str] = set()
     for entry in sorted(offered, key=lambda o: o.sku):
         changes += [Change("left out", entry.sku, theirs=why) for why in entry.left_out]
-        ours = list(_answering(card, entry))
-        if _is_alias(card, entry):
+        ours = list(_answering(mine, entry))
+        if _is_alias(mine, entry):
             changes.append(Change("left out", entry.sku, theirs="an alias of our card"))
             continue
         met.update(sku.sku for _, sku in ours)
@@ -80,7 +81,7 @@ def draft_cards(
             ]
         for index, sku in ours[:1]:
             changes += _compared(entry, index, sku, text)
-    for sku in card.card.skus if card else ():
+    for sku in mine.skus if mine else ():
         used = [price.src for line in sku.lines for price in line.prices]
         if sku.sku not in met and used and all(map(text.came_from_list, used)):
             changes.append(Change("unlisted", sku.sku))
@@ -88,15 +89,15 @@ def draft_cards(
     return Draft(provider, path, text.before, text.after(provider), tuple(changes))
 
 
-def _is_alias(card: CardFile | None, entry: Offered) -> bool:
-    aliases = {alias.model.lower() for alias in card.card.aliases} if card else set()
+def _is_alias(card: RateCard | None, entry: Offered) -> bool:
+    aliases = {alias.model.lower() for alias in card.aliases} if card else set()
     return any(name.lower() in aliases for name in entry.equals)
 
 
-def _answering(card: CardFile | None, entry: Offered) -> Iterator[tuple[int, Sku]]:
+def _answering(card: RateCard | None, entry: Offered) -> Iterator[tuple[int, Sku]]:
     """SKUs of our card that answer to a name of theirs."""
     names = {name.lower() for name in entry.examples}
-    for index, sku in enumerate(card.card.skus if card else ()):
+    for index, sku in enumerate(card.skus if card else ()):
         models = sku.match.model
         mine = {name.lower() for name in models.equals} if models else set()
         patterns = models.regex if models else ()
@@ -131,22 +132,14 @@ def _compared(entry: Offered, index: int, sku: Sku, text: CardText) -> Iterator[
 
 
 def _said_otherwise(sku: Sku, theirs: Listed) -> bool:
-    """Whether the SKU prices that without a line of its own: as part of another kind, or by a
-    multiplier on its ordinary line."""
-    ordinary = [line for line in sku.lines if line.kind == theirs.kind and not line.when]
+    """Whether the SKU prices that without a line of its own: by a multiplier for that context, or,
+    without a context, as part of another kind."""
     if not theirs.when:
-        return bool(ordinary)
-    multipliers = [
-        Fraction(adjustment.multiply)
-        for adjustment in sku.adjustments
-        if dict(adjustment.when) == dict(theirs.when)
-        and any(fnmatchcase(theirs.kind, pattern) for pattern in adjustment.kinds)
-    ]
+        return any(line.kind == theirs.kind and not line.when for line in sku.lines)
     return any(
-        [amount * multiplier for amount in _amounts(line.prices[-1])] == _amounts(theirs.prices[-1])
-        for line in ordinary
-        if line.prices
-        for multiplier in multipliers
+        dict(adjustment.when) == dict(theirs.when)
+        and any(fnmatchcase(theirs.kind, pattern) for pattern in adjustment.kinds)
+        for adjustment in sku.adjustments
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agentcost_collector.draft import layout
 from agentcost_collector.draft.offered import Listed, Offered, Span
+from agentcost_collector.price.card import RateCard
 from agentcost_collector.price.read import CardFile
 
 
@@ -21,12 +22,18 @@ class Origin:
     retrieved: datetime
 
 
+def listed(file: CardFile | None) -> RateCard | None:
+    """The list of prices that a file holds; None where it is none."""
+    return file.card if file and isinstance(file.card, RateCard) else None
+
+
 class CardText:
     """One card, or the beginning of a new one."""
 
     def __init__(self, card: CardFile | None, origin: Origin) -> None:
         self.before = card.path.read_text(encoding="utf-8") if card else ""
         self._card, self._origin = card, origin
+        self._list = listed(card)
         self._rows = self.before.splitlines()
         self._inserted: dict[int, list[str]] = {}
         self._skus: list[str] = []
@@ -35,17 +42,18 @@ class CardText:
 
     def came_from_list(self, src: str) -> bool:
         """Whether a source of the card is this list, in whatever version."""
-        assert self._card is not None
+        assert self._list
         package = self._origin.method.partition("@")[0]
-        return self._card.card.sources[src].method.partition("@")[0] == package
+        return self._list.sources[src].method.partition("@")[0] == package
 
     def add_prices(self, sku: int, line: int, prices: Sequence[Span]) -> None:
         """Appends dated prices to a line of ours."""
-        assert self._card is not None
+        assert self._card
+        assert self._list
         self._used = True
         texts = [layout.price_text(price, self._src) for price in prices]
         place = ("skus", sku, "lines", line)
-        known = len(self._card.card.skus[sku].lines[line].prices)
+        known = len(self._list.skus[sku].lines[line].prices)
         row = self._card.lines[(*place, "prices", known - 1)] - 1
         if row == self._card.lines[place] - 1:
             self._rows[row] = layout.appended(self._rows[row], texts)
@@ -55,7 +63,8 @@ class CardText:
 
     def add_line(self, sku: int, line: Listed) -> None:
         """Appends a line to a SKU of ours."""
-        assert self._card is not None
+        assert self._card
+        assert self._list
         self._used = True
         place = ("skus", sku, "lines")
         row = max(at for part, at in self._card.lines.items() if part[:3] == place) - 1
@@ -72,22 +81,23 @@ class CardText:
             return self.before
         origin = self._origin
         source = layout.source_text(self._src, origin.url, origin.retrieved, origin.method)
-        if self._card is None:
+        if self._list is None:
             return layout.card_head(provider, source) + "".join(self._skus)
         rows: list[str] = []
         for number, row in enumerate(self._rows):
             rows += [row, *self._inserted.get(number, ())]
-            if number == self._last_source() and self._src not in self._card.card.sources:
+            if number == self._last_source() and self._src not in self._list.sources:
                 rows.append(source)
         return "\n".join(rows) + "\n" + "".join(self._skus)
 
     def _last_source(self) -> int:
-        assert self._card is not None
+        assert self._card
+        assert self._list
         return max(at for place, at in self._card.lines.items() if place[:1] == ("sources",)) - 1
 
     def _source_id(self) -> str:
         """That of the same list and day, else a new one."""
-        known = self._card.card.sources if self._card else {}
+        known = self._list.sources if self._list else {}
         for name, source in known.items():
             if (source.method, source.retrieved) == (self._origin.method, self._origin.retrieved):
                 return name

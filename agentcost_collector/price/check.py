@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from agentcost_collector.model.errors import ConfigError
+from agentcost_collector.price.card import RateCard, Sku
 from agentcost_collector.price.load import load_rate_book
 from agentcost_collector.price.ratebook import Offer, RateBook
 from agentcost_collector.price.read import CardFile, card_files, read_card
@@ -39,15 +41,19 @@ def faults_of(directories: Sequence[Path], known: Collection[str] = ()) -> list[
     places = {
         sku.sku: file.at("skus", index, "sku")
         for file in files
-        for index, sku in enumerate(getattr(file.card, "skus", ()))
+        for index, sku in enumerate(_skus(file))
     }
     return [*_gaps(files), *_double_meanings(book, places, known)]
+
+
+def _skus(file: CardFile) -> tuple[Sku, ...]:
+    return file.card.skus if isinstance(file.card, RateCard) else ()
 
 
 def _gaps(files: Sequence[CardFile]) -> Iterator[str]:
     """Prices of a line that end before the next begins."""
     for file in files:
-        for index, sku in enumerate(getattr(file.card, "skus", ())):
+        for index, sku in enumerate(_skus(file)):
             for number, line in enumerate(sku.lines):
                 for at, (price, following) in enumerate(pairwise(line.prices)):
                     if price.to is not None and price.to < following.start:
@@ -65,10 +71,11 @@ def _double_meanings(
     """Names that two SKUs of one seller, kind of step and region answer to."""
     named = {n.lower() for o in book.offers if o.match.model for n in o.match.model.equals}
     names = {*named, *(name.lower() for name in known)}
+    answering = _Answering(book.offers)
     told: set[frozenset[str]] = set()
     for name in sorted({*names, *(f"{n}{tail}" for n in names for tail in _DATES)}):
         meant: dict[tuple[str, str, str], Offer] = {}
-        for offer in _answering(book.offers, name):
+        for offer in answering.to(name):
             for key in _sellers(offer):
                 other = meant.setdefault(key, offer)
                 pair = frozenset((other.sku.sku, offer.sku.sku))
@@ -81,14 +88,25 @@ def _double_meanings(
                 )
 
 
-def _answering(offers: Sequence[Offer], name: str) -> Iterator[Offer]:
-    for offer in offers:
-        models = offer.match.model
-        if models and (
-            name in {n.lower() for n in models.equals}
-            or any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in models.regex)
-        ):
-            yield offer
+class _Answering:
+    """Offers by the names that they answer to."""
+
+    def __init__(self, offers: Sequence[Offer]) -> None:
+        self._named: dict[str, list[Offer]] = defaultdict(list)
+        self._patterns = [
+            (re.compile(pattern, re.IGNORECASE), offer)
+            for offer in offers
+            if offer.match.model
+            for pattern in offer.match.model.regex
+        ]
+        for offer in offers:
+            for name in offer.match.model.equals if offer.match.model else ():
+                self._named[name.lower()].append(offer)
+
+    def to(self, name: str) -> list[Offer]:
+        """By name or by regex, each once."""
+        fitting = (offer for pattern, offer in self._patterns if pattern.fullmatch(name))
+        return list(dict.fromkeys([*self._named.get(name, ()), *fitting]))
 
 
 def _sellers(offer: Offer) -> Iterator[tuple[str, str, str]]:

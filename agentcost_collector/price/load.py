@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.reasons import CostReason
@@ -16,13 +15,19 @@ from agentcost_collector.price.customer import DIGEST_CHARS, Customer
 from agentcost_collector.price.ratebook import Offer, RateBook
 from agentcost_collector.price.read import CardFile, read_cards
 
+Book = TypeVar("Book", bound=RateBook)
+
 
 def load_rate_book(directories: Sequence[Path]) -> RateBook:
     """The cards of all folders; a later folder's card replaces an earlier one of the same id.
 
     Raises ConfigError `file:line: what is wrong, what to do`.
     """
-    files = read_cards(directories)
+    return compile_cards(read_cards(directories), RateBook)
+
+
+def compile_cards(files: Sequence[CardFile], make: Callable[..., Book]) -> Book:
+    """One book of some cards, in ascending order of `card_id`. Raises ConfigError."""
     customer = Customer(files)
     offers: list[Offer] = []
     aliases: dict[str, list[tuple[int, Offer | CostReason]]] = {}
@@ -43,12 +48,11 @@ def load_rate_book(directories: Sequence[Path]) -> RateBook:
         for index, alias in enumerate(file.card.aliases):
             _add_alias(aliases, alias, mine, file.at("aliases", index))
     _refuse_overlaps(offers, aliases, seen)
-    digest = hashlib.sha256(json.dumps([(f.card.card_id, f.digest) for f in files]).encode())
-    return RateBook(
+    return make(
         offers,
         {k: tuple(v) for k, v in aliases.items()},
         customer.terms({o.sku.sku: o for o in offers}),
-        digest.hexdigest(),
+        [file.content for file in files],
     )
 
 

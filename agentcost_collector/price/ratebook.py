@@ -99,13 +99,13 @@ class RateBook:
         offers: Sequence[Offer],
         aliases: dict[str, Timeline],
         terms: Terms,
-        digest: str,
+        cards: Sequence[Mapping[str, Any]],
     ) -> None:
         self.offers = tuple(offers)
         self.deployments = frozenset(name for _, name in terms.deployments)
         """Names that customers gave, lower case."""
-        self.digest = digest
-        """sha256 over the digests of all cards, 64 hex digits."""
+        self.cards = tuple(cards)
+        """The cards as their files say them, in order of `card_id`."""
         self.kinds = frozenset(kind for offer in offers for kind in offer.lines)
         """Every leaf kind that some card prices."""
         self._aliases = aliases

@@ -19,6 +19,7 @@ Place = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CARD: TypeAdapter[AnyCard] = TypeAdapter(AnyCard)
 _NESTING_MAX = 32
+_TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,12 @@ def read_card(path: Path) -> CardFile:
     content = _value(root, (), lines, path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}:1: a rate card is a mapping; begin with `schema:`")
+    return card_of(path, content, lines)
+
+
+def card_of(path: Path, content: dict[str, Any], lines: dict[Place, int] | None = None) -> CardFile:
+    """A card by its content. Raises ConfigError naming file and line."""
+    lines = lines or {(): 1}
     try:
         card = _CARD.validate_python(content)
     except ValidationError as wrong:
@@ -112,6 +119,8 @@ def _value(node: yaml.Node | None, place: Place, lines: dict[Place, int], path: 
 
 
 def _scalar(node: yaml.Node, where: str) -> Any:
+    if node.tag == _TEXT_TAG:
+        return node.value
     try:
         value = yaml.constructor.SafeConstructor().construct_object(node)
     except (yaml.YAMLError, ValueError) as wrong:
