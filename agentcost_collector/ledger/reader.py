@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from agentcost_collector.ledger.archive import read_archive
 from agentcost_collector.ledger.disk import read_json
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
 from agentcost_collector.ledger.log import batch_rows, live_files
-from agentcost_collector.ledger.rows import read_rows
+from agentcost_collector.ledger.rows import read_pieces, read_rows
 from agentcost_collector.ledger.state import STATE, newest_facts
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 
@@ -57,9 +58,17 @@ class LedgerReader:
 
     def spans_stored(self, journal_id: str, batch_seq: int) -> int:
         """Evidence rows that a journal committed in its batches up to `batch_seq`."""
-        delta = self._delta(SPAN_ROWS)
+        delta = open_table(self._directory, SPAN_ROWS)
         batches = batch_rows(delta, journal_id) if delta else {}
         return sum(rows for batch, rows in batches.items() if batch <= batch_seq)
+
+    def entries(self, file: str) -> Iterator[pa.Table]:
+        """All ENTRIES of one of the `ledger_files` of a snapshot, in pieces."""
+        return read_pieces(Path(file), ENTRY_ROWS)
+
+    def archived(self) -> dict[str, bytes]:
+        """What was archived beside the ledger, by name."""
+        return read_archive(self._directory)
 
     def state(self) -> Mapping[str, int]:
         """Counters of the newest commit, empty before the first."""
