@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from agentcost_collector.ledger.disk import read_json
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
-from agentcost_collector.ledger.log import live_files
+from agentcost_collector.ledger.log import batch_rows, live_files
 from agentcost_collector.ledger.rows import read_rows
 from agentcost_collector.ledger.state import STATE, newest_facts
 from agentcost_collector.model.errors import ConfigError, CorruptionError
@@ -54,6 +54,12 @@ class LedgerReader:
     def entries_of(self, trace_ids: Sequence[str]) -> pa.Table:
         """ENTRIES of the given traces. Looks into every data file."""
         return self._rows(ENTRY_ROWS, trace_ids)
+
+    def spans_stored(self, journal_id: str, batch_seq: int) -> int:
+        """Evidence rows that a journal committed in its batches up to `batch_seq`."""
+        delta = self._delta(SPAN_ROWS)
+        batches = batch_rows(delta, journal_id) if delta else {}
+        return sum(rows for batch, rows in batches.items() if batch <= batch_seq)
 
     def state(self) -> Mapping[str, int]:
         """Counters of the newest commit, empty before the first."""
