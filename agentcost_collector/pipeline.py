@@ -13,7 +13,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from agentcost_collector.book import book_charges
 from agentcost_collector.decode import Decoder, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
@@ -39,16 +39,21 @@ from agentcost_collector.settings import Settings
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_LINKING_TRACES = 1_000
 
 
 @dataclass
 class Progress:
-    """Where the pipeline is. `spans_read` counts every journal position once, restarts included."""
+    """Where the pipeline is. Every span of the journal counts once, restarts included: it is
+    either open, or stored in a batch up to `batch_seq`, or was dropped as an exact repeat."""
 
     position: int = 0
     spans_read: int = 0
     spans_open: int = 0
     traces_open: int = 0
+    spans_settled: int = 0
+    spans_repeated: int = 0
+    batch_seq: int = 0
 
 
 class Settler:
@@ -59,38 +64,79 @@ class Settler:
         self._rulebook = rulebook
         self._settings = settings
 
-    def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
+    def settle(self, closed: pa.Table, state: Mapping[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
 
-        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries
-        written); both are 0 for a re-sent or replayed trace.
+        `closed`: SPANS of closed traces, exact repeats removed. Settled traces that link to them
+        are worked out again: a linked run may say who pays, and may come last. `state`: the
+        counters before. Returns (spans newly kept, entries written); both are 0 for a re-sent or
+        replayed trace.
         """
-        spread = closed.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
-        trace_ids = spread.column("trace_id").combine_chunks()
-        booked = self._ledger.booked(
-            trace_ids, spread.column("start_ns_min"), spread.column("end_ns_max")
-        )
+        booked = self._ledger.booked(*_spread(closed))
         spans, fresh = closed, closed
         if booked.spans.num_rows:
             spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
             fresh = spans.slice(booked.spans.num_rows)
-        context = self._linked(spans, trace_ids)
-        charges = kernel(concat([spans, context], SPANS), self._rulebook)
-        if context.num_rows:
-            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
-        entries = book_charges(charges, booked.entries, now_ns, config=self._settings.book)
+        entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
+        written = self._settle_linking(spans, fresh, state, now_ns) + entries.num_rows
         if fresh.num_rows or entries.num_rows:
+            state = _settled(state, closed.num_rows, closed.num_rows - fresh.num_rows)
             self._ledger.commit(fresh, entries, state, now_ns)
-        return fresh.num_rows, entries.num_rows
+        return fresh.num_rows, written
 
-    def _linked(self, spans: pa.Table, trace_ids: pa.Array) -> pa.Table:
-        """Stored spans of other traces that these link to: they may say who pays."""
-        links = spans.column("links").combine_chunks()
-        targets = pc.unique(links.flatten().field("trace_id")).drop_null()
-        others = targets.filter(pc.invert(pc.is_in(targets, value_set=trace_ids)))
-        if not len(others):
-            return SPANS.empty_table()
-        return self._ledger.booked(others, pc.min(spans.column("start_ns")).as_py()).spans
+    def _settle_linking(
+        self, spans: pa.Table, fresh: pa.Table, state: Mapping[str, int], now_ns: int
+    ) -> int:
+        """Books again what links to the traces of `fresh`, which `spans` holds whole; some at a
+        time, and before those, so that after a crash all of it is done again."""
+        linking = self._ledger.linking(pc.unique(fresh.column("trace_id")))
+        settling = pc.unique(spans.column("trace_id"))
+        others = pc.invert(pc.is_in(linking.column("trace_id"), value_set=settling))
+        ids, starts, ends = _spread(linking.filter(others))
+        written = 0
+        for row in range(0, len(ids), _LINKING_TRACES):
+            some = slice(row, row + _LINKING_TRACES)
+            booked = self._ledger.booked(ids[some], starts[some], ends[some])
+            entries = self._entries(booked, spans, now_ns)
+            if entries.num_rows:
+                self._ledger.commit(SPANS.empty_table(), entries, state, now_ns)
+            written += entries.num_rows
+        return written
+
+    def _entries(self, traces: Booked, at_hand: pa.Table, now_ns: int) -> pa.Table:
+        """What to book for whole traces. Spans of other traces that they link to, at hand or
+        stored, may say who pays."""
+        trace_ids = pc.unique(traces.spans.column("trace_id"))
+        links = traces.spans.column("links").combine_chunks()
+        targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
+        linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
+        targets = _without(targets, pc.unique(linked.column("trace_id")))
+        if len(targets):
+            oldest = pc.min(traces.spans.column("start_ns")).as_py()
+            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+        charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
+        if linked.num_rows:
+            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
+
+
+def _settled(state: Mapping[str, int], spans: int, repeated: int) -> dict[str, int]:
+    """The counters after so many more spans were settled, and so many of them dropped."""
+    more = {"spans_settled": spans, "spans_repeated": repeated}
+    return {**state, **{name: state.get(name, 0) + count for name, count in more.items()}}
+
+
+def _spread(spans: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The traces, and the first start and the last end of each."""
+    of = spans.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
+    ids, starts, ends = (
+        of.column(name).combine_chunks() for name in ("trace_id", "start_ns_min", "end_ns_max")
+    )
+    return ids, starts, ends
+
+
+def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
+    return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
 
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
@@ -149,18 +195,29 @@ def run_pipeline(settings: Settings) -> None:
     with JournalReader.open(settings.journal_path, settings.journal) as journal:
         while not stop.is_set():
             try:
+                _let_others(settings, stop)
                 _follow(journal, rulebook, settings, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
 
 
+def _let_others(settings: Settings, stop: threading.Event) -> None:
+    """Waits while another process has asked for the ledger; the journal keeps what comes."""
+    if is_wanted(settings.ledger_path):
+        log.info("ledger_given_away")
+        while is_wanted(settings.ledger_path) and not stop.wait(settings.poll_ms / 1000):
+            pass
+        log.info("ledger_taken_back")
+
+
 def _follow(
     journal: JournalReader, rulebook: Rulebook, settings: Settings, stop: threading.Event
 ) -> None:
+    """Until it is told to stop, or another process asks for the ledger."""
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
         follower = Follower(journal, ledger, rulebook, settings)
-        while not stop.is_set():
+        while not stop.is_set() and not ledger.wanted:
             if not follower.step(time.time_ns(), time.monotonic_ns()):
                 stop.wait(settings.poll_ms / 1000)
 
@@ -179,6 +236,7 @@ class Follower:
         self._position = journal.first() - 1
         position = max(ledger.state.get("position", 0), self._position)
         self.progress = Progress(position, journal.spans_through(position))
+        self._state = self._resumed()
         self._published = ""
 
     def step(self, now_ns: int, steady_ns: int) -> bool:
@@ -189,9 +247,16 @@ class Follower:
         """
         read = self._read(steady_ns)
         closed = self._open.close(steady_ns)
+        self._state = {
+            **_settled(self._state, closed.repeated, closed.repeated),
+            "position": self.progress.position,
+            "spans_read": self.progress.spans_read,
+        }
         for part in slices_of_traces(closed.spans, self._settings.settle_spans_max):
-            self._settler.settle(part, self._state(), now_ns)
+            kept, _ = self._settler.settle(part, self._state, now_ns)
+            self._state = _settled(self._state, part.num_rows, part.num_rows - kept)
         if closed.spans.num_rows:
+            self._ledger.note(self._state, now_ns)
             lowest = self._open.lowest_position()
             self._journal.trim(below=self._position + 1 if lowest is None else lowest)
         self._publish()
@@ -207,13 +272,20 @@ class Follower:
                 self.progress.spans_read += batch.spans.num_rows
         return self._position > start
 
-    def _state(self) -> dict[str, int]:
-        return {"position": self.progress.position, "spans_read": self.progress.spans_read}
+    def _resumed(self) -> dict[str, int]:
+        """The counters as noted last, less what was settled then and is read once more now."""
+        state = dict(self._ledger.state)
+        below = self._journal.spans_through(self._position)
+        again = max(0, state.get("spans_settled", 0) - below)
+        return _settled(state, -again, -again - self._ledger.spans_uncounted)
 
     def _publish(self) -> None:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
+        self.progress.spans_settled = self._state.get("spans_settled", 0)
+        self.progress.spans_repeated = self._state.get("spans_repeated", 0)
+        self.progress.batch_seq = self._ledger.batch_seq
         text = json.dumps(asdict(self.progress))
         if text != self._published:
             path = self._settings.progress_path

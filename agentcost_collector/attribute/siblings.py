@@ -17,6 +17,7 @@ from agentcost_collector.attribute.ownership import (
     same_id,
     same_model,
     same_numbers,
+    told_after,
 )
 from agentcost_collector.attribute.tree import is_ancestor
 from agentcost_collector.model.reasons import UsageReason
@@ -105,6 +106,24 @@ def silent_pair(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     silent = ((s.input[a] < 0) & (s.output[a] < 0)) | ((s.input[b] < 0) & (s.output[b] < 0))
     two_ids = both_ids & (s.response_id[a] != s.response_id[b])
     return silent & same_model(s, a, b) & ~two_ids
+
+
+def told_later(s: Spans, o: Ownership, silent: np.ndarray) -> None:
+    """Calls without usage that a span without duration of the same emitter, beside them, reports
+    once their stream has been read. Of several open ones the latest to end is meant."""
+    told = np.flatnonzero(o.call & (s.start == s.end) & ((s.input >= 0) | (s.output >= 0)))
+    place = np.stack([s.tree.trace, s.tree.parent, s.scope, s.process, s.kind, s.model])
+    told = told[np.isin(s.tree.trace[told], s.tree.trace[silent])]
+    waiting: dict[tuple[int, ...], list[int]] = {}
+    order = np.r_[silent[np.argsort(s.end[silent])], told[np.argsort(s.start[told])]]
+    at = np.r_[np.sort(s.end[silent]), np.sort(s.start[told])]
+    is_told = np.isin(order, told)
+    for i in np.lexsort((is_told, at)).tolist():  # only in traces with reports of streams
+        row, key = int(order[i]), tuple(place[:, order[i]].tolist())
+        if not is_told[i]:
+            waiting.setdefault(key, []).append(row)
+        elif waiting.get(key):
+            drop(o, np.array([waiting[key].pop()]), np.array([row]), _SIBLING)
 
 
 def match_bucket(
@@ -199,10 +218,13 @@ def _edges(
 
 
 def beside(s: Spans, rules: Rules, may_be: MayBe) -> Test:
-    """One interval in the other, no proof of two calls, and neither above the other."""
+    """One interval in the other, or one told right after the other; no proof of two calls, and
+    neither above the other."""
 
     def test(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
+        near = contained(s, a, b, rules.slack_ns)
+        near |= told_after(s, a, b, rules.told_ns) | told_after(s, b, a, rules.told_ns)
+        fits = near & may_be(s, a, b)
         return fits & ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
 
     return test

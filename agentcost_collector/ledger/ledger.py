@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
@@ -20,7 +18,8 @@ from agentcost_collector.ledger.log import Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
 from agentcost_collector.ledger.recovery import repair_log
 from agentcost_collector.ledger.rows import Part, parts, span_partitions
-from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of, take_lock
+from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of
+from agentcost_collector.ledger.turns import Turn, Wait, ask, is_wanted, take
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.partition import closed_environment
 from agentcost_collector.model.schemas import ENTRIES, SPANS
@@ -52,9 +51,11 @@ class Ledger:
     is for recovery to find.
     """
 
-    def __init__(self, directory: Path, lock: int, spans: Log, ledger: Log, config: Config) -> None:
+    def __init__(
+        self, directory: Path, turn: Turn, spans: Log, ledger: Log, config: Config
+    ) -> None:
         self._directory = directory
-        self._lock = lock
+        self._turn = turn
         self._spans = spans
         self._ledger = ledger
         self._config = config
@@ -68,32 +69,73 @@ class Ledger:
 
         ConfigError where another process has the ledger or wrote it in another format,
         CorruptionError where an acknowledged commit cannot be read, TransientError where the disk
-        refused.
+        refused or another process has asked for the ledger.
         """
+        return cls._open(directory, journal_id, config, lambda at: take(at, journal_id))
+
+    @classmethod
+    def open_in_turn(cls, directory: Path, journal_id: str, config: Config, wait: Wait) -> Self:
+        """As `open`, but a service that has the ledger is made to give way, until `close`.
+
+        `wait` is called with who has it, again and again; an exception from it ends the asking.
+        """
+        return cls._open(directory, journal_id, config, lambda at: ask(at, journal_id, wait))
+
+    @classmethod
+    def _open(
+        cls, directory: Path, journal_id: str, config: Config, locked: Callable[[Path], Turn]
+    ) -> Self:
         directory = checked(directory)
         with world_errors(directory):
             make_directory(directory)
-            lock = take_lock(directory, journal_id)
+            turn = locked(directory)
             try:
                 spans, ledger = (
                     _open_log(directory, kind, journal_id, config)
                     for kind in (SPAN_ROWS, ENTRY_ROWS)
                 )
-                return cls(directory, lock, spans, ledger, config)
+                return cls(directory, turn, spans, ledger, config)
             except BaseException:
-                os.close(lock)
+                turn.close()
                 raise
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another process asks for the ledger: close it between two commits."""
+        return is_wanted(self._directory)
 
     def close(self) -> None:
         """Give the ledger up; nothing is left to write."""
         self._lookup.close()
-        os.close(self._lock)
+        self._turn.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def batch_seq(self) -> int:
+        """Last batch of this journal; after a crash between the two tables, of its spans alone."""
+        return max(self._spans.batch_seq, self._ledger.batch_seq)
+
+    @property
+    def spans_uncounted(self) -> int:
+        """Spans of a batch that a crash cut off before its entries and `state` were written."""
+        return self._spans.rows_after(self._ledger.batch_seq)
+
+    def note(self, state: Mapping[str, int], now_ns: int) -> None:
+        """Makes counters durable that changed without a row to append; a commit only where the
+        spans are a batch ahead, which these counters then cover."""
+        if dict(state) == self.state:
+            return
+        if self._spans.batch_seq > self._ledger.batch_seq:
+            self.commit(SPANS.empty_table(), ENTRIES.empty_table(), state, now_ns)
+            return
+        with world_errors(self._directory):
+            acknowledge(self._directory, self._spans, self._ledger, self._ledger.batch_seq, state)
+        self.state = dict(state)
 
     def booked(
         self, trace_ids: pa.Array, oldest_start_ns: Times, newest_end_ns: Times | None = None
@@ -109,19 +151,34 @@ class Ledger:
             found = self._lookup.find(trace_ids, oldest_start_ns, newest_end_ns)
         return Booked(concat(found.spans, SPANS), concat(found.entries, ENTRIES))
 
+    def linking(self, trace_ids: pa.Array) -> pa.Table:
+        """trace_id, start_ns and end_ns of stored spans that link to one of the given traces.
+
+        Of traces that had a commit within the reach of the index. Cost where nothing links: about
+        0.5 us a trace.
+        """
+        with world_errors(self._directory):
+            return self._lookup.linking(trace_ids)
+
     def commit(
-        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+        self,
+        spans: pa.Table,
+        entries: pa.Table,
+        state: Mapping[str, int],
+        now_ns: int,
+        found: bool = True,
     ) -> Commit:
         """Append new evidence and entries, durable on return, and `state` with them.
 
-        `spans` must hold no span that `booked` returned. `batch_seq` and `row_no` of the entries
-        are given here. Nothing to append and an unchanged state makes no commit. TransientError
-        where the disk refused, ConfigError where another process commits for the same journal.
+        `spans` must hold no span that `booked` returned; `found` says that `booked` was asked for
+        all these traces, so that the index knows their other files. `batch_seq` and `row_no` of
+        the entries are given here. Nothing to append and an unchanged state makes no commit.
+        TransientError where the disk refused, ConfigError where another process commits for the
+        same journal.
         """
         if self._failed:
             raise TransientError(f"{self._directory}: a commit failed; open the ledger again")
-        # after a crash between the two tables the spans may be one batch ahead
-        batch_seq = max(self._spans.batch_seq, self._ledger.batch_seq)
+        batch_seq = self.batch_seq
         if not spans.num_rows and not entries.num_rows and dict(state) == self.state:
             return Commit(batch_seq, 0, 0)
         self._failed = True
@@ -129,15 +186,14 @@ class Ledger:
         spans, entries = conform(spans, SPANS), conform(entries, ENTRIES)
         group = Group(
             now_ns // 10**6 * 10**6,
-            True,
+            found,
             self._append_spans(spans, batch_seq, now_ns),
             self._append_entries(entries, batch_seq, state, now_ns),
         )
         with world_errors(self._directory):
             acknowledge(self._directory, self._spans, self._ledger, batch_seq, state)
-            ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
-            if len(ids):
-                self._lookup.add(pc.unique(ids), group)
+            if spans.num_rows or entries.num_rows:
+                self._lookup.add(spans, entries, group)
         self.state = dict(state)
         self._failed = False
         return Commit(batch_seq, spans.num_rows, entries.num_rows)

@@ -1,25 +1,22 @@
-"""The counters of the last durable commit, and the lock of the one process that commits.
+"""The counters of the last durable commit.
 
 Counters ride in the commitInfo of the `ledger` table's log entry, so they change with the entries
-or not at all. `state.json` repeats them, with the versions of both logs known to be synced: it
-answers where the log entry was cleaned up, and proves that a damaged entry was acknowledged.
+or not at all. `state.json` repeats them, or holds newer ones that came without entries, with the
+versions of both logs known to be synced: it answers where the log entry was cleaned up, and proves
+that a damaged entry was acknowledged.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agentcost_collector.ledger.disk import read_json, replace_json
 from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_actions
-from agentcost_collector.model.errors import ConfigError, CorruptionError
+from agentcost_collector.model.errors import CorruptionError
 
 STATE = "state.json"
-LOCK = "lock"
 
 
 def acknowledge(
@@ -41,7 +38,7 @@ def state_of(directory: Path, ledger: Log) -> dict[str, int]:
     if not ledger.batch_seq:
         return {}
     noted = read_json(directory / STATE) or {}
-    for facts in (newest_facts(ledger.directory, ledger.version, ledger.app), noted):
+    for facts in (noted, newest_facts(ledger.directory, ledger.version, ledger.app)):
         if facts and (facts["app_id"], facts["batch_seq"]) == (ledger.app, ledger.batch_seq):
             return dict(facts["state"])
     raise CorruptionError(
@@ -58,25 +55,3 @@ def newest_facts(table: Path, version: int, app: str | None = None) -> dict[str,
             return facts
         version -= 1
     return None
-
-
-def take_lock(directory: Path, journal_id: str) -> int:
-    """Lock the ledger for this process until the returned handle is closed.
-
-    ConfigError, naming the holder, where another process (or another Ledger) has it.
-    """
-    path = directory / LOCK
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(handle, 1000).decode(errors="replace").strip()
-        os.close(handle)
-        raise ConfigError(
-            f"{directory} is being written by {holder or 'another process'}; "
-            "stop that process or use another data directory"
-        ) from None
-    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} (journal {journal_id})\n".encode(), 0)
-    return handle

@@ -117,6 +117,8 @@ class Dialect:
     last_call_only: tuple[str, ...] = ()
     """Scopes whose span may stand for several calls, of which it reports the last: where a tool
     span hangs beneath it, or tools were offered to the model."""
+    last_call_names: str = ""
+    """Regular expression on names of spans of which the same is true, whatever their scope."""
     answered_from_cache: Mapping[str, str] = field(default_factory=dict)
     """Attribute -> lower-case value which says that the answer came from the emitter's own cache:
     no call was made, whatever usage is shown."""

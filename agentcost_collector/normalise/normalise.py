@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields as dataclass_fields
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
@@ -372,25 +372,26 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
     return {
         "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(written),
-        "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
+        "last_call_only": pa.array(
+            batch.where(lambda d, s: matches_scope(s, d.last_call_only))
+            | _named(batch, lambda d: d.last_call_names)
+        ),
         "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
-        "call_needs_usage": pa.array(_needs_usage(batch)),
+        "call_needs_usage": pa.array(_named(batch, lambda d: d.call_needs_usage)),
         "loses_cache_write": pa.array(
             batch.where(lambda d, s: matches_scope(s, d.loses_cache_write))
         ),
     }
 
 
-def _needs_usage(batch: Batch) -> np.ndarray:
-    """Spans that their dialect knows as possible wrappers, by name."""
-    named = np.array([bool(d.call_needs_usage) for d in batch.vocabulary.dialects] + [False])
+def _named(batch: Batch, pattern: Callable[[Dialect], str]) -> np.ndarray:
+    """Spans whose name matches a pattern of their own dialect."""
+    named = np.array([bool(pattern(d)) for d in batch.vocabulary.dialects] + [False])
     rows = np.flatnonzero(named[batch.dialect])
-    wrappers = np.zeros(batch.rows, dtype=bool)
+    matches = np.zeros(batch.rows, dtype=bool)
     if len(rows):
-        wrappers[rows] = batch.by_name(
-            rows, lambda d, name: bool(d and re.search(d.call_needs_usage, name))
-        )
-    return wrappers
+        matches[rows] = batch.by_name(rows, lambda d, name: bool(d and re.search(pattern(d), name)))
+    return matches
 
 
 def _nullable(values: np.ndarray) -> pa.Array:
