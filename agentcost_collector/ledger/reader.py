@@ -63,26 +63,14 @@ class LedgerReader:
 
     def state(self) -> Mapping[str, int]:
         """Counters of the newest commit, empty before the first."""
-        delta = self._delta(ENTRY_ROWS)
+        delta = open_table(self._directory, ENTRY_ROWS)
         if delta is None:
             return {}
         facts = newest_facts(self._directory / ENTRY_ROWS.name, delta.version())
         return dict((facts or read_json(self._directory / STATE) or {}).get("state", {}))
 
-    def _delta(self, kind: Kind) -> DeltaTable | None:
-        table = self._directory / kind.name
-        try:
-            os.listdir(table / "_delta_log")  # is_deltatable takes what it may not read for absent
-            return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
-        except FileNotFoundError:
-            return None
-        except OSError as fault:
-            raise ConfigError(f"{table}: cannot be read: {fault.strerror}") from fault
-        except DeltaError as fault:
-            raise CorruptionError(f"{table}: its log cannot be read: {fault}") from fault
-
     def _listed(self, kind: Kind) -> tuple[int, list[str], int]:
-        delta = self._delta(kind)
+        delta = open_table(self._directory, kind)
         if delta is None:
             return -1, [], 0
         adds = pa.table(delta.get_add_actions(flatten=True))
@@ -91,6 +79,20 @@ class LedgerReader:
         return int(delta.version()), sorted(files), rows
 
     def _rows(self, kind: Kind, trace_ids: Sequence[str]) -> pa.Table:
-        delta = self._delta(kind)
+        delta = open_table(self._directory, kind)
         paths = live_files(delta) if delta else []
         return read_rows(self._directory / kind.name, paths, trace_ids, kind)
+
+
+def open_table(directory: Path, kind: Kind) -> DeltaTable | None:
+    """One of the ledger's tables, None where it is missing; errors as of LedgerReader."""
+    table = directory / kind.name
+    try:
+        os.listdir(table / "_delta_log")  # is_deltatable takes what it may not read for absent
+        return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise ConfigError(f"{table}: cannot be read: {fault.strerror}") from fault
+    except DeltaError as fault:
+        raise CorruptionError(f"{table}: its log cannot be read: {fault}") from fault
