@@ -35,18 +35,19 @@ _SIBLING = UsageReason.SIBLING_TWIN
 
 def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """Rows of one trace, kind, process and model that came from more than one scope."""
-    return _of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process, s.model))
+    return of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process, s.model))
 
 
 def loose_buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """As `buckets`, for rows of any model where one of them may be known by another name: it says
     no model, or was asked for one name and served by another."""
     loose = (s.model < 0) | ((s.asked >= 0) & (s.asked != s.model))
-    found = _of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process)) if loose.any() else []
+    found = of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process)) if loose.any() else []
     return [bucket for bucket in found if loose[bucket].any()]
 
 
-def _of_many_scopes(s: Spans, rows: np.ndarray, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+def of_many_scopes(s: Spans, rows: np.ndarray, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Rows equal in all `columns`, in order of start, that came from more than one scope."""
     if not len(rows):
         return []
     key = np.stack([column[rows] for column in columns])
@@ -150,6 +151,19 @@ def match_bucket(
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
     for twins in groups:
         drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), _SIBLING)
+
+
+def pairs_within(s: Spans, bucket: np.ndarray, test: Test) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a bucket, and for each the row that it lies within by `test`: as many different ones
+    as possible; a row that is left over joins the only one it fits. None where there are more
+    pairs than can be looked at."""
+    if len(bucket) ** 2 > _PAIRS_MAX:
+        return bucket[:0], bucket[:0]
+    edges = _edges(s, [[int(row)] for row in bucket], bucket, test)
+    paired = _matching(len(bucket), edges)
+    paired |= {m: joins[0] for m, joins in enumerate(edges) if m not in paired and len(joins) == 1}
+    rows, joined = (np.array(list(x), np.int64) for x in (paired.keys(), paired.values()))
+    return bucket[rows], bucket[joined]
 
 
 def _sources_of_twins(o: Ownership, bucket: np.ndarray, source: np.ndarray) -> dict[int, set[int]]:
