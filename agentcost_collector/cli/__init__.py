@@ -19,6 +19,7 @@ from agentcost_collector.cli import (
     children,
     duckdb_file,
     explain,
+    policy,
     replay,
     restate,
     send,
@@ -74,6 +75,7 @@ app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.add_typer(policy.app, name="policy")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 

@@ -25,6 +25,8 @@ TEXT_FIELDS = (
     "workflow",
     "host",
     "url",
+    "store",
+    "store_operation",
     "usage_text",
     "input_details_text",
     "output_details_text",
@@ -32,7 +34,8 @@ TEXT_FIELDS = (
 )
 """Canonical facts that are text. `usage_text`, `cost_text`: usage or cost written as JSON or as a
 Python literal in one attribute; the two `details`: only what input or output consists of. `url`:
-what decode kept of one, its host and perhaps the end of its path."""
+what decode kept of one, its host and perhaps the end of its path. `store`: the database that was
+used, and what for."""
 
 COUNT_FIELDS = (
     "input",

@@ -20,7 +20,7 @@ from agentcost_collector.model.schemas import FACTS, TAGS
 from agentcost_collector.model.tables import codes
 from agentcost_collector.normalise.batch import Batch
 from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
-from agentcost_collector.normalise.kinds import complete_kinds, kinds_of
+from agentcost_collector.normalise.kinds import complete_kinds, kinds_of, store_operations
 from agentcost_collector.normalise.plan import (
     OWN_UNITS,
     Vocabulary,
@@ -46,7 +46,7 @@ _AMOUNT_MAX = Decimal(10) ** 15
 _COPIED = [
     name
     for name in TEXT_FIELDS
-    if name in FACTS.names and name not in ("provider", "model", "tool", "host")
+    if name in FACTS.names and name not in ("provider", "model", "tool", "host", "operation")
 ]
 
 
@@ -62,6 +62,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     usage = make_disjoint(counts, _meaning(batch, provider))
     kind = np.where(cached, _OTHER, kinds_of(batch))
     kind = complete_kinds(kind, usage.input_total, usage.output_total, model)
+    kind, operation = store_operations(batch, kind)
     note = usage.note | np.where(unreadable, int(Note.UNREADABLE_COUNT), 0)
     note |= np.where(_dropped(spans), int(Note.ATTRIBUTES_DROPPED), 0)
     columns: dict[str, Any] = {
@@ -75,6 +76,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         "usage_note": pa.array(note.astype(np.int32)),
         **{name: batch.found.text(name) for name in _COPIED},
         "host": _hosts(batch),
+        "operation": operation,
         "request_kind": _request_kinds(batch),
         **{tag: batch.found.text(tag_field(tag)) for tag in TAGS},
         **{f"{tag}_baggage": batch.found.text(tag_field(tag) + "_baggage") for tag in TAGS},

@@ -15,6 +15,19 @@ def vector_database():
     """
 
 
+def writes_to_a_vector_database():
+    """Writes are counted like searches, the innermost of one another; care of the store is free.
+
+    ask
+      upsert db.system=pinecone pinecone.usage.write_units=5       | retrieval - 5 vector.write_unit
+      qdrant.upload_collection db.system=Qdrant
+        qdrant.upsert db.system=Qdrant                             | retrieval - - -
+      delete db.system=milvus db.operation=delete                  | retrieval - - -
+      chroma.create_collection db.system=chroma
+      search db.system=milvus db.operation=search                  | retrieval - - -
+    """
+
+
 def request_to_a_metered_api():
     """An HTTP request to an API that charges for calls is a step, named by its host.
 
@@ -130,6 +143,7 @@ def a_tool_that_calls_itself():
 
 DRAWINGS = [
     vector_database,
+    writes_to_a_vector_database,
     request_to_a_metered_api,
     two_http_libraries,
     request_under_a_model_call,
@@ -156,6 +170,39 @@ def test_steps_and_units_are_as_drawn(drawing):
         units = None if step["units"] is None else f"{step['units'].normalize():f}"
         found = (step["kind"], step["tool"], units, step["unit"])
         assert tuple(value or "-" for value in found) == line.expected, line.name
+
+
+@pytest.mark.parametrize(
+    ("drawing", "operation"),
+    [
+        ("pinecone.upsert db.system=Pinecone", "upsert"),
+        ("chroma.query db.system=chroma db.operation=query", "query"),
+        (
+            "QUERY docs db.system.name=qdrant db.operation.name=UPSERT "
+            "gen_ai.operation.name=vectordb",
+            "upsert",
+        ),
+        ("find openinference.span.kind=RETRIEVER", None),
+    ],
+)
+def test_what_was_done_to_a_vector_database_is_told(drawing, operation):
+    """Searches and writes differ in `operation`, whoever instrumented the client."""
+    (step,) = walk_bodies([draw(drawing).body()]).rows()
+    assert (step["kind"], step["operation"]) == ("retrieval", operation)
+
+
+def test_a_write_is_no_boundary():
+    """What happens within a write is paid and owned as if it was not there; within a search not."""
+    tree = draw("""
+    ask agentcost.feature=outer
+      add db.system=chroma db.operation=add agentcost.feature=inner
+        embed openinference.span.kind=EMBEDDING llm.token_count.prompt=5
+      get db.system=chroma db.operation=query agentcost.feature=inner
+        embed again openinference.span.kind=EMBEDDING llm.token_count.prompt=5
+    """)
+    steps = {step["name"]: step["feature"] for step in walk_bodies([tree.body()]).rows()}
+    assert steps["embed"] == "inner"
+    assert steps["embed again"] == "outer"
 
 
 @pytest.mark.parametrize(
