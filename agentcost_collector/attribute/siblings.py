@@ -130,13 +130,14 @@ def match_bucket(
     s: Spans, o: Ownership, bucket: np.ndarray, source: np.ndarray, test: Test
 ) -> None:
     """Pairs a bucket source by source (scopes, or processes): as many pairs as possible, the best
-    fitting first.
+    fitting first. Innermost sources come first: what two outer ones wrapped lies in both, while of
+    the two neither need lie in the other.
 
     A call that has a twin already may have another, of a source that is not among its twins.
     """
     known = _sources_of_twins(o, bucket, source)
     groups: list[list[int]] = []
-    for one in np.unique(source[bucket]):
+    for one in _innermost_first(s, bucket, source):
         members = bucket[source[bucket] == one]
         if not groups:
             groups = [[int(m)] for m in members]
@@ -164,6 +165,14 @@ def pairs_within(s: Spans, bucket: np.ndarray, test: Test) -> tuple[np.ndarray, 
     paired |= {m: joins[0] for m, joins in enumerate(edges) if m not in paired and len(joins) == 1}
     rows, joined = (np.array(list(x), np.int64) for x in (paired.keys(), paired.values()))
     return bucket[rows], bucket[joined]
+
+
+def _innermost_first(s: Spans, bucket: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The sources of a bucket, the one whose spans last least first."""
+    sources, code = np.unique(source[bucket], return_inverse=True)
+    lasted = np.bincount(code, s.end[bucket] - s.start[bucket]) / np.bincount(code)
+    inner: np.ndarray = sources[np.argsort(lasted, kind="stable")]
+    return inner
 
 
 def _sources_of_twins(o: Ownership, bucket: np.ndarray, source: np.ndarray) -> dict[int, set[int]]:
