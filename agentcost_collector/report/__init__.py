@@ -1,7 +1,8 @@
 """Outlet: the ledger as SQL views, and what they say about who costs what.
 
 In: the file lists of the Delta logs, through `ledger.LedgerReader`. Out: a DuckDB connection with
-the views `ledger steps runs sessions spans rates budgets`, and Arrow tables.
+the views `ledger steps runs sessions chargeback unattributed spans rates budgets`, and Arrow
+tables.
 Invariants: nothing is written; SUM of any money or quantity over `ledger`, `steps` and `runs` is
 the same for every filter on columns that they share; money stays DECIMAL(38,12).
 """
