@@ -27,6 +27,7 @@ from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
+from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import SPANS
@@ -54,10 +55,17 @@ class Progress:
 class Settler:
     """Turns closed traces into ledger commits."""
 
-    def __init__(self, ledger: Ledger, rulebook: Rulebook, settings: Settings) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        settings: Settings,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._ledger = ledger
         self._rulebook = rulebook
         self._settings = settings
+        self._metrics = metrics or Metrics()
 
     def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
@@ -81,6 +89,7 @@ class Settler:
         entries = book_charges(charges, booked.entries, now_ns, config=self._settings.book)
         if fresh.num_rows or entries.num_rows:
             self._ledger.commit(fresh, entries, state, now_ns)
+            self._metrics.booked(entries)
         return fresh.num_rows, entries.num_rows
 
     def _linked(self, spans: pa.Table, trace_ids: pa.Array) -> pa.Table:
@@ -146,20 +155,29 @@ def run_pipeline(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
-    with JournalReader.open(settings.journal_path, settings.journal) as journal:
+    metrics = Metrics()
+    with (
+        JournalReader.open(settings.journal_path, settings.journal) as journal,
+        served(metrics, settings.metrics),
+    ):
         while not stop.is_set():
             try:
-                _follow(journal, rulebook, settings, stop)
+                _follow(journal, rulebook, settings, metrics, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
 
 
 def _follow(
-    journal: JournalReader, rulebook: Rulebook, settings: Settings, stop: threading.Event
+    journal: JournalReader,
+    rulebook: Rulebook,
+    settings: Settings,
+    metrics: Metrics,
+    stop: threading.Event,
 ) -> None:
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
-        follower = Follower(journal, ledger, rulebook, settings)
+        metrics.read_ledger(settings.data)
+        follower = Follower(journal, ledger, rulebook, settings, metrics)
         while not stop.is_set():
             if not follower.step(time.time_ns(), time.monotonic_ns()):
                 stop.wait(settings.poll_ms / 1000)
@@ -169,11 +187,17 @@ class Follower:
     """The loop of the pipeline process, one turn at a time."""
 
     def __init__(
-        self, journal: JournalReader, ledger: Ledger, rulebook: Rulebook, settings: Settings
+        self,
+        journal: JournalReader,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        settings: Settings,
+        metrics: Metrics | None = None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
-        self._settler = Settler(ledger, rulebook, settings)
+        self._metrics = metrics or Metrics()
+        self._settler = Settler(ledger, rulebook, settings, self._metrics)
         self._settings = settings
         self._open = OpenTraces(settings.assemble)
         self._position = journal.first() - 1
@@ -214,6 +238,13 @@ class Follower:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
+        self._metrics.reached(
+            journal_position=self._journal.head(),
+            read_position=self.progress.position,
+            spans_waiting=self._journal.totals().spans_acknowledged - self.progress.spans_read,
+            spans_open=self.progress.spans_open,
+            traces_open=self.progress.traces_open,
+        )
         text = json.dumps(asdict(self.progress))
         if text != self._published:
             path = self._settings.progress_path

@@ -9,13 +9,16 @@ the same for every filter on columns that they share; money stays DECIMAL(38,12)
 
 from agentcost_collector.report.query import select, write_parquet
 from agentcost_collector.report.showback import SHOWBACK, Totals, totals
+from agentcost_collector.report.spend import SPEND, hourly_spend
 from agentcost_collector.report.views import BUDGETS, RATES, open_views, write_views
 
 __all__ = [
     "BUDGETS",
     "RATES",
     "SHOWBACK",
+    "SPEND",
     "Totals",
+    "hourly_spend",
     "open_views",
     "select",
     "totals",
