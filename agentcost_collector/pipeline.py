@@ -25,7 +25,7 @@ from agentcost_collector.book import book_charges
 from agentcost_collector.decode import Decoder, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.ledger import Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
@@ -162,10 +162,20 @@ def run_pipeline(settings: Settings) -> None:
     ):
         while not stop.is_set():
             try:
+                _let_others(settings, stop)
                 _follow(journal, rulebook, settings, metrics, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
+
+
+def _let_others(settings: Settings, stop: threading.Event) -> None:
+    """Waits while another process has asked for the ledger; the journal keeps what comes."""
+    if is_wanted(settings.ledger_path):
+        log.info("ledger_given_away")
+        while is_wanted(settings.ledger_path) and not stop.wait(settings.poll_ms / 1000):
+            pass
+        log.info("ledger_taken_back")
 
 
 def _follow(
@@ -175,10 +185,11 @@ def _follow(
     metrics: Metrics,
     stop: threading.Event,
 ) -> None:
+    """Until it is told to stop, or another process asks for the ledger."""
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
         metrics.read_ledger(settings.data)
         follower = Follower(journal, ledger, rulebook, settings, metrics)
-        while not stop.is_set():
+        while not stop.is_set() and not ledger.wanted:
             if not follower.step(time.time_ns(), time.monotonic_ns()):
                 stop.wait(settings.poll_ms / 1000)
 

@@ -7,7 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.book.config import Config
-from agentcost_collector.book.standing import CONTENT, STANDING, negated, net_of, standing_charges
+from agentcost_collector.book.standing import (
+    CONTENT,
+    STANDING,
+    negated,
+    net_of,
+    same_rows,
+    standing_charges,
+)
 from agentcost_collector.model.partition import closed_date, closed_environment
 from agentcost_collector.model.schemas import CHARGES, ENTRIES
 from agentcost_collector.model.tables import concat, conform
@@ -31,22 +38,20 @@ def book_charges(
     is only in `booked` is reversed whole). A charge equal to a standing one in every column of
     CHARGES yields nothing. Rows of traces without any entry are `first`, all others `correction`.
     Sorted by trace_id, started_at, step_id, sign. `batch_seq` and `row_no` are 0: the ledger
-    numbers its rows. Cost: O(wanted), plus about 30 us a charge of traces that have entries.
+    numbers its rows. Cost: O(wanted), plus about COST us a charge of traces that have entries.
     """
     wanted = _with_closed_environment(conform(wanted, CHARGES), config)
     if not booked.num_rows:
         return _sorted(_added(wanted, FIRST, now_ns, config))
     touched = pc.is_in(wanted["trace_id"], value_set=pc.unique(booked["trace_id"]))
     fresh = wanted.filter(pc.invert(touched))
-    changes = _difference(wanted.filter(touched), standing_charges(booked))
-    above = np.maximum(changes["net"].to_numpy(), 0)
-    below = np.maximum(-changes["net"].to_numpy(), 0)
+    missing, unwanted = _difference(wanted.filter(touched), standing_charges(booked))
     return _sorted(
         concat(
             [
                 _added(fresh, FIRST, now_ns, config),
-                _added(_repeated(changes, above), correction, now_ns, config),
-                _reversed(_repeated(changes, below), correction, now_ns),
+                _added(missing, correction, now_ns, config),
+                _reversed(unwanted, correction, now_ns),
             ],
             ENTRIES,
         )
@@ -59,14 +64,59 @@ def _with_closed_environment(charges: pa.Table, config: Config) -> pa.Table:
     return charges.set_column(at, charges.schema.field(at), closed)
 
 
-def _difference(wanted: pa.Table, standing: pa.Table) -> pa.Table:
-    """STANDING rows: net > 0 is missing in the ledger, net < 0 stands without being wanted."""
+def _difference(wanted: pa.Table, standing: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Rows of CHARGES that do not stand, and of STANDING that are not wanted, as often as needed.
+
+    Matched by step_id, which is unique in a sound ledger; what is not unique is netted by content.
+    """
+    unsound = standing.filter(pc.not_equal(standing["net"], 1))["step_id"].combine_chunks()
+    odd = pa.concat_arrays([_repeated_ids(wanted), _repeated_ids(standing), unsound])
+    if len(odd):
+        wanted_odd, standing_odd = (
+            pc.is_in(rows["step_id"], value_set=odd) for rows in (wanted, standing)
+        )
+        netted = _net_difference(wanted.filter(wanted_odd), standing.filter(standing_odd))
+        wanted = wanted.filter(pc.invert(wanted_odd))
+        standing = standing.filter(pc.invert(standing_odd))
+    else:
+        netted = _net_difference(wanted.slice(0, 0), standing.slice(0, 0))
+    at = pc.index_in(wanted["step_id"], value_set=standing["step_id"].combine_chunks())
+    there = pc.is_valid(at).to_numpy()
+    found = pc.drop_null(at).to_numpy()
+    differs = ~same_rows(_rows(wanted, np.flatnonzero(there)), _rows(standing, found), CONTENT)
+    missing, unwanted = ~there, np.ones(standing.num_rows, bool)
+    missing[there] = unwanted[found] = differs
+    return (
+        concat([wanted.filter(pa.array(missing)), netted[0]], CHARGES),
+        concat([standing.filter(pa.array(unwanted)), netted[1]], STANDING),
+    )
+
+
+def _repeated_ids(rows: pa.Table) -> pa.Array:
+    counts = pc.value_counts(rows["step_id"].combine_chunks())
+    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+
+
+def _rows(table: pa.Table, at: np.ndarray) -> pa.Table:
+    """`table` where rows `at` are all of it in order, as they mostly are; else those rows."""
+    if len(at) == table.num_rows and (at[:-1] < at[1:]).all():
+        return table
+    return table.take(pa.array(at))
+
+
+def _net_difference(wanted: pa.Table, standing: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """As `_difference`, without trusting in step_id."""
     asked = wanted.append_column("date", pa.nulls(wanted.num_rows, pa.date32())).append_column(
         "net", pa.array(np.ones(wanted.num_rows, np.int64))
     )
     at = STANDING.get_field_index("net")
     owed = standing.set_column(at, STANDING.field(at), pc.negate(standing["net"]))
-    return net_of(pa.concat_tables([asked.cast(STANDING), owed]), CONTENT, ["date"])
+    changes = net_of(pa.concat_tables([asked.cast(STANDING), owed]), CONTENT, ["date"])
+    net = changes["net"].to_numpy()
+    return (
+        _repeated(changes, np.maximum(net, 0)).select(CONTENT),
+        _repeated(changes, np.maximum(-net, 0)),
+    )
 
 
 def _repeated(changes: pa.Table, times: np.ndarray) -> pa.Table:

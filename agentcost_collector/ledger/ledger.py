@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,7 +19,8 @@ from agentcost_collector.ledger.log import Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
 from agentcost_collector.ledger.recovery import repair_log
 from agentcost_collector.ledger.rows import Part, parts, span_partitions
-from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of, take_lock
+from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of
+from agentcost_collector.ledger.turns import Turn, Wait, ask, is_wanted, take
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.partition import closed_environment
 from agentcost_collector.model.schemas import ENTRIES, SPANS
@@ -52,9 +52,11 @@ class Ledger:
     is for recovery to find.
     """
 
-    def __init__(self, directory: Path, lock: int, spans: Log, ledger: Log, config: Config) -> None:
+    def __init__(
+        self, directory: Path, turn: Turn, spans: Log, ledger: Log, config: Config
+    ) -> None:
         self._directory = directory
-        self._lock = lock
+        self._turn = turn
         self._spans = spans
         self._ledger = ledger
         self._config = config
@@ -68,26 +70,45 @@ class Ledger:
 
         ConfigError where another process has the ledger or wrote it in another format,
         CorruptionError where an acknowledged commit cannot be read, TransientError where the disk
-        refused.
+        refused or another process has asked for the ledger.
         """
+        return cls._open(directory, journal_id, config, lambda at: take(at, journal_id))
+
+    @classmethod
+    def open_in_turn(cls, directory: Path, journal_id: str, config: Config, wait: Wait) -> Self:
+        """As `open`, but a service that has the ledger is made to give way, until `close`.
+
+        `wait` is called with who has it, again and again; an exception from it ends the asking.
+        """
+        return cls._open(directory, journal_id, config, lambda at: ask(at, journal_id, wait))
+
+    @classmethod
+    def _open(
+        cls, directory: Path, journal_id: str, config: Config, locked: Callable[[Path], Turn]
+    ) -> Self:
         directory = checked(directory)
         with world_errors(directory):
             make_directory(directory)
-            lock = take_lock(directory, journal_id)
+            turn = locked(directory)
             try:
                 spans, ledger = (
                     _open_log(directory, kind, journal_id, config)
                     for kind in (SPAN_ROWS, ENTRY_ROWS)
                 )
-                return cls(directory, lock, spans, ledger, config)
+                return cls(directory, turn, spans, ledger, config)
             except BaseException:
-                os.close(lock)
+                turn.close()
                 raise
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another process asks for the ledger: close it between two commits."""
+        return is_wanted(self._directory)
 
     def close(self) -> None:
         """Give the ledger up; nothing is left to write."""
         self._lookup.close()
-        os.close(self._lock)
+        self._turn.close()
 
     def __enter__(self) -> Self:
         return self

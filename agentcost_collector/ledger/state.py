@@ -1,4 +1,4 @@
-"""The counters of the last durable commit, and the lock of the one process that commits.
+"""The counters of the last durable commit.
 
 Counters ride in the commitInfo of the `ledger` table's log entry, so they change with the entries
 or not at all. `state.json` repeats them, with the versions of both logs known to be synced: it
@@ -7,19 +7,15 @@ answers where the log entry was cleaned up, and proves that a damaged entry was 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agentcost_collector.ledger.disk import read_json, replace_json
 from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_actions
-from agentcost_collector.model.errors import ConfigError, CorruptionError
+from agentcost_collector.model.errors import CorruptionError
 
 STATE = "state.json"
-LOCK = "lock"
 
 
 def acknowledge(
@@ -58,25 +54,3 @@ def newest_facts(table: Path, version: int, app: str | None = None) -> dict[str,
             return facts
         version -= 1
     return None
-
-
-def take_lock(directory: Path, journal_id: str) -> int:
-    """Lock the ledger for this process until the returned handle is closed.
-
-    ConfigError, naming the holder, where another process (or another Ledger) has it.
-    """
-    path = directory / LOCK
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(handle, 1000).decode(errors="replace").strip()
-        os.close(handle)
-        raise ConfigError(
-            f"{directory} is being written by {holder or 'another process'}; "
-            "stop that process or use another data directory"
-        ) from None
-    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} (journal {journal_id})\n".encode(), 0)
-    return handle

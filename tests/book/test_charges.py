@@ -227,3 +227,47 @@ def test_a_ledger_that_counted_twice_is_put_right():
     empty_wish = book_charges(charges([]), twice, NOW)
     assert empty_wish["sign"].to_pylist() == [-1, -1]
     assert empty_wish["cost_usd"].to_pylist() == [Decimal(-2), Decimal(-2)]
+
+
+@st.composite
+def unsound_ledgers(draw: st.DrawFn) -> pa.Table:
+    """Entries as no sound ledger has them: repeated, reversed twice or never booked, in any order,
+    some booked at the same instant."""
+    ledger = NOTHING
+    for _ in range(draw(st.integers(1, 3))):
+        booked = book_charges(
+            charges(draw(wanted_tables())), NOTHING, NOW + draw(st.integers(0, 2))
+        )
+        for entries in (booked, reversal_of(booked)):
+            times = st.lists(st.sampled_from(range(entries.num_rows)), max_size=12)
+            kept = draw(times) if entries.num_rows else []
+            ledger = pa.concat_tables([ledger, entries.take(pa.array(kept, pa.int64()))])
+    order = draw(st.permutations(range(ledger.num_rows)))
+    return ledger.take(pa.array(order, pa.int64()))
+
+
+def reversal_of(entries: pa.Table) -> pa.Table:
+    rows = entries.to_pylist()
+    for row in rows:
+        row.update({name: flipped(row[name]) for name in SIGNED}, sign=-1)
+    return pa.Table.from_pylist(rows, schema=ENTRIES)
+
+
+@given(unsound_ledgers(), wanted_tables(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_ledger_is_made_right(ledger, rows, data):
+    """Whatever stands, and however often: what is wanted stands afterwards, as often as asked."""
+    repeats = data.draw(st.lists(st.sampled_from(rows), max_size=3)) if rows else []
+    wanted = [*rows, *repeats]
+    assert tally(standing_charges(ledger)) == standing(ledger)
+    entries = book_charges(charges(wanted), ledger, NOW + 10**9)
+    after = standing(pa.concat_tables([ledger, entries]))
+    assert after == Counter(content(charges(closed(wanted))))
+
+
+def tally(table: pa.Table) -> Counter:
+    """How often each content stands, as `standing_charges` says."""
+    net: Counter = Counter()
+    for key, n in zip(content(table), table["net"].to_pylist(), strict=True):
+        net[key] += n
+    return Counter({key: n for key, n in net.items() if n})
