@@ -10,6 +10,7 @@ the same for every filter on columns that they share; money stays DECIMAL(38,12)
 from agentcost_collector.report.query import select, write_parquet
 from agentcost_collector.report.showback import SHOWBACK, Totals, totals
 from agentcost_collector.report.spend import SPEND, hourly_spend
+from agentcost_collector.report.uses import allocated_entries, uses_of
 from agentcost_collector.report.views import BUDGETS, RATES, open_views, write_views
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "SHOWBACK",
     "SPEND",
     "Totals",
+    "allocated_entries",
     "hourly_spend",
     "open_views",
     "select",
     "totals",
+    "uses_of",
     "write_parquet",
     "write_views",
 ]
