@@ -173,7 +173,13 @@ class SharedCosts(_Part):
     """The whole file."""
 
     schema_: Literal["agentcost.shared/v1"] = Field(alias="schema")
-    costs: tuple[SharedCost, ...] = Field(min_length=1)
+    costs: tuple[SharedCost, ...]
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if not self.costs:
+            raise ValueError("there is no cost in it; add one")
+        return self
 
     def overlap(self) -> tuple[int, int] | None:
         """Places of two costs of one id whose periods overlap."""

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from agentcost_collector import __version__
 from agentcost_collector.cli import (
+    allocate,
     children,
     duckdb_file,
     explain,
@@ -65,6 +66,7 @@ app.command("sql")(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.command("allocate")(allocate.allocate)
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 
