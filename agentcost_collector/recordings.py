@@ -41,7 +41,8 @@ def find_recordings(paths: Sequence[str]) -> list[Path]:
     """The recorded files that `paths` name, sorted, once each: files, folders (recursive), globs.
 
     In folders, hidden entries and files that do not look recorded are passed over; a file that is
-    named itself is always taken. Raises ConfigError where a path names nothing.
+    named itself is always taken. Raises ConfigError where a path names nothing, or a folder cannot
+    be looked into.
     """
     found: set[Path] = set()
     for given in paths:
@@ -77,12 +78,17 @@ def _files_of(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, onerror=_refuse_folder):
         folders[:] = [f for f in folders if not f.startswith(".")]
         for name in files:
             file = Path(folder, name)
             if not name.startswith(".") and _looks_recorded(file):
                 yield file
+
+
+def _refuse_folder(fault: OSError) -> None:
+    """What is in it would be left out without a word."""
+    raise ConfigError(f"{fault.filename}: cannot be read: {fault.strerror}") from fault
 
 
 def _looks_recorded(path: Path) -> bool:

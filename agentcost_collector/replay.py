@@ -61,19 +61,24 @@ def replay(
             total = replace(total, traces=total.traces + closed.traces.num_rows)
 
         for turn, path in enumerate(paths):
-            for decoded in _decoded(path, decoder, settings):
+            length, read = path.stat().st_size, 0
+            for decoded, taken in _decoded(path, decoder, settings):
                 opened.add(turn, decoded.spans, turn)
                 total = _count(total, path, decoded)
                 _quarantine(decoded.rejects, settings)
                 book(opened.close(turn))
-            done += path.stat().st_size
+                read += taken
+                progress(done + min(read, length), size)  # a packed file holds more than its length
+            done += length
             progress(done, size)
-        book(opened.close(len(paths), everything=True))
+        while opened.traces:
+            book(opened.close(len(paths), oldest=settings.settle_spans_max))
     return total
 
 
-def _decoded(path: Path, decoder: Decoder, settings: Settings) -> Iterator[Decoded]:
-    """A file in groups of requests, decoded; an unreadable rest of it becomes one malformed one."""
+def _decoded(path: Path, decoder: Decoder, settings: Settings) -> Iterator[tuple[Decoded, int]]:
+    """A file in groups of requests, decoded, and the bytes of each group; an unreadable rest of it
+    becomes one malformed request."""
     group: list[Payload] = []
     held = 0
     try:
@@ -81,12 +86,13 @@ def _decoded(path: Path, decoder: Decoder, settings: Settings) -> Iterator[Decod
             group.append(Payload(body, time.time_ns()))
             held += len(body)
             if held > settings.read_bytes_max:
-                yield decoder.decode(group)
+                yield decoder.decode(group), held
                 group, held = [], 0
     except PermanentError as error:
-        yield Decoded(SPANS.empty_table(), REJECTS.empty_table(), [Outcome(malformed=str(error))])
+        reason = str(error).removeprefix(f"{path}: ")
+        yield Decoded(SPANS.empty_table(), REJECTS.empty_table(), [Outcome(malformed=reason)]), 0
     if group:
-        yield decoder.decode(group)
+        yield decoder.decode(group), held
 
 
 def _count(total: Tally, path: Path, decoded: Decoded) -> Tally:

@@ -41,7 +41,7 @@ PREFIX = "AGENTCOST_"
 _FILE_VARIABLE = f"{PREFIX}CONFIG"
 # Kubernetes sets these in every pod for a Service that is named "agentcost".
 _INJECTED = re.compile(rf"{PREFIX}(.*_)?(PORT|SERVICE_HOST|SERVICE_PORT)(_.*)?$")
-_NOT_IN_PATHS = re.compile(r"[\[\]^|\\%\x00-\x1f]")
+_NOT_IN_PATHS = re.compile(r"[\[\]^|\\%\x00-\x1f\ud800-\udfff]")
 
 Tree = Mapping[str, Any]
 
@@ -249,8 +249,9 @@ def _explain(invalid: ValidationError, sources: list[tuple[str, Tree]]) -> str:
     error = invalid.errors(include_url=False)[0]
     path = [str(part) for part in error["loc"]]
     source = next((name for name, tree in reversed(sources) if _has(tree, path)), "settings")
-    given = f", not {error['input']!r}" if not isinstance(error["input"], Mapping) else ""
     reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    value = repr(error["input"])
+    given = "" if isinstance(error["input"], Mapping) or value in reason else f", not {value}"
     return f"{source}: {'.'.join(path) or 'settings'}: {reason}{given}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,20 @@ def test_nothing_to_read(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=says):
         find_recordings([given])
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    """It is named: what is in it would be left out without a word."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # deeper than a path may be long
+        os.mkdir("d" * 250, dir_fd=handle)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(handle)
+    (tmp_path / "a.pb").write_bytes(ONE)
+    with pytest.raises(ConfigError, match="cannot be read: File name too long"):
+        find_recordings([str(tmp_path)])
 
 
 def test_public_recordings_are_all_found() -> None:

@@ -9,7 +9,7 @@ A trace closes by the first rule that applies:
     idle    nothing arrived for `idle_ms`: the root, or a parent, never came
     age     its first span arrived `age_ms_max` ago
     limit   the open set is over its bounds; oldest trace first
-    end     the caller closes everything
+    end     the caller closes the oldest
 
 Invariants:
 - every span that goes in comes out once, or is an exact repeat of one that does, and is counted;

@@ -121,8 +121,9 @@ class OpenTraces:
         if self._rows_waiting >= _SMALL_ROWS:
             self._take_in()
 
-    def close(self, now_ns: int, everything: bool = False) -> Closed:
-        """The traces that are due at `now_ns`, and with `everything` all others too.
+    def close(self, now_ns: int, oldest: int = 0) -> Closed:
+        """The traces that are due at `now_ns`, and of the others the oldest, until they hold
+        `oldest` spans.
 
         Cost: O(spans and traces that close, or are looked at for the first time since something
         arrived for them).
@@ -135,7 +136,7 @@ class OpenTraces:
             ("idle", self._idle()),
             ("age", self._aged()),
             ("limit", self._over_limit()),
-            ("end", self._all() if everything else ()),
+            ("end", self._oldest(oldest)),
         ):
             for trace in traces:
                 trace.closed_by = closed_by
@@ -193,8 +194,9 @@ class OpenTraces:
         ):
             yield next(iter(self._open.values()))
 
-    def _all(self) -> Iterator[Trace]:
-        while self._open:
+    def _oldest(self, spans: int) -> Iterator[Trace]:
+        left = self._spans - spans
+        while self._open and self._spans > left:
             yield next(iter(self._open.values()))
 
     def _passed(self, since_ns: int, wait_ms: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -41,12 +42,18 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader (head, a pager) has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             raise typer.Exit(0) from None
         except AgentcostError as error:
             typer.echo(f"agentcost: {printable(str(error))}", err=True)
             users = isinstance(error, ConfigError | PermanentError)
             raise typer.Exit(2 if users else 1) from error
+        except OSError as fault:  # such as a full disk beneath stdout
+            _drop_output()
+            where = f"{fault.filename}: " if fault.filename else ""
+            text = f"agentcost: {where}{fault.strerror or fault}"
+            typer.echo(printable(text), err=True)
+            raise typer.Exit(1) from fault
         return result
 
 
@@ -62,7 +69,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
 app.command("send")(send.send)
-app.command("sql")(sql.sql)
+app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
@@ -73,7 +80,19 @@ app.command(children.PIPELINE, hidden=True)(children.pipeline)
 
 def main() -> None:
     """Entry point of the command."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know fewer characters
     app(prog_name="agentcost")
+
+
+def _drop_output() -> None:
+    """What is still buffered for stdout goes nowhere, so that the end of the process is quiet."""
+    out = sys.__stdout__
+    if out is not None and sys.stdout is out:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,15 +7,28 @@ from typing import Annotated
 
 import typer
 
-from agentcost_collector.cli.options import DataOption, reading, settings_from
+from agentcost_collector.cli.options import (
+    DataOption,
+    RateCardsOption,
+    reading,
+    settings_from,
+    utf8,
+)
 
 
 def duckdb_file(
     output: Annotated[
         Path,
-        typer.Option("--output", metavar="FILE", help="The DuckDB file.", show_default=False),
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="The DuckDB file.",
+            show_default=False,
+            callback=utf8,
+        ),
     ],
     data: DataOption = None,
+    rate_cards: RateCardsOption = None,
 ) -> None:
     """Write a DuckDB file with the views, for notebooks and BI tools.
 
@@ -24,6 +37,6 @@ def duckdb_file(
     from agentcost_collector.cli.rates import rates_table
     from agentcost_collector.report import write_views
 
-    settings = reading(settings_from(data=data))
+    settings = reading(settings_from(data=data, rate_cards=rate_cards))
     write_views(settings.data, output, rates_table(settings.rate_card_directories()))
     typer.echo(f"{output}: views over {settings.data.absolute()}")

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentcost_collector.cli.options import DataOption, RateCardsOption, reading, settings_from
+from agentcost_collector.cli.options import (
+    DataOption,
+    RateCardsOption,
+    reading,
+    settings_from,
+    utf8,
+)
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +47,7 @@ def explain(
             metavar="TRACE_OR_RUN_OR_SESSION",
             help="A trace id (or its first 6 digits or more), parent_run_id or session_id.",
             show_default=False,
+            callback=utf8,
         ),
     ],
     data: DataOption = None,

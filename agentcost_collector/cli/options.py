@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +48,26 @@ def settings_from(
 
     flags = {"data": data, "rate_cards": rate_cards or None, **more}
     return load_settings(config, {k: v for k, v in flags.items() if v is not None})
+
+
+def utf8(value: Any) -> Any:
+    """An argument for an engine that takes UTF-8 only; ConfigError for anything else."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{str(value)!r} is not valid UTF-8") from None
+    return value
+
+
+def writing(settings: Settings) -> Settings:
+    """`settings` whose data folder is there or can be made, and can be written to."""
+    path = settings.data.absolute()
+    there = next(p for p in (path, *path.parents) if os.path.exists(p))
+    if not there.is_dir():
+        raise ConfigError(f"{settings.data}: cannot hold data: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{settings.data}: cannot hold data: {there} is not writable")
+    return settings
 
 
 def reading(settings: Settings) -> Settings:

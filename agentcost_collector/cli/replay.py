@@ -15,6 +15,7 @@ from agentcost_collector.cli.options import (
     DataOption,
     RateCardsOption,
     settings_from,
+    writing,
 )
 from agentcost_collector.cli.text import aligned, printable
 
@@ -44,7 +45,7 @@ def replay(
     from agentcost_collector.replay import replay as replay_files
     from agentcost_collector.telemetry import configure_logging
 
-    settings = settings_from(config, data, rate_cards)
+    settings = writing(settings_from(config, data, rate_cards))
     configure_logging(settings.log_level)
     files = find_recordings(paths)
     keep_freed_memory()

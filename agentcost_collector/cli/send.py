@@ -21,6 +21,7 @@ class _Sent:
     bytes: int = 0
     spans_rejected: int = 0
     requests_refused: int = 0
+    files_unreadable: int = 0
 
 
 def send(
@@ -38,7 +39,8 @@ def send(
 ) -> None:
     """Export recorded traces to a running collector.
 
-    Each request goes out as it was recorded. Exit code 1 where a request or a span was refused.
+    Each request goes out as it was recorded. Exit code 1 where a request or span was refused, or a
+    file could not be read.
     """
     from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter
     from agentcost_collector.decode import json_to_protobuf
@@ -53,10 +55,14 @@ def send(
     )
     with exporter:
         for path in files:
-            for body in read_requests(path, json_to_protobuf):
-                _count(sent, str(path), exporter, body)
+            try:
+                for body in read_requests(path, json_to_protobuf):
+                    _count(sent, str(path), exporter, body)
+            except PermanentError as unreadable:  # the others may be whole
+                sent.files_unreadable += 1
+                typer.echo(printable(f"agentcost: {unreadable}"), err=True)
     typer.echo(aligned((name.replace("_", " "), value) for name, value in vars(sent).items()))
-    if sent.requests_refused or sent.spans_rejected:
+    if sent.requests_refused or sent.spans_rejected or sent.files_unreadable:
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ from agentcost_collector.cli.options import (
     DataOption,
     RateCardsOption,
     settings_from,
+    writing,
 )
 
 GrpcOption = Annotated[
@@ -45,10 +46,12 @@ def serve(
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
     from agentcost_collector.cli.supervisor import Supervisor
+    from agentcost_collector.price import load_rate_book
     from agentcost_collector.telemetry import configure_logging
 
     listen = {"grpc": grpc, "http": http}
     receive: dict[str, Any] = {key: value for key, value in listen.items() if value is not None}
-    settings = settings_from(config, data, rate_cards, receive=receive or None)
+    settings = writing(settings_from(config, data, rate_cards, receive=receive or None))
+    load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperCommand
 
-from agentcost_collector.cli.options import DataOption, reading, settings_from
+from agentcost_collector.cli.options import (
+    DataOption,
+    RateCardsOption,
+    reading,
+    settings_from,
+    utf8,
+)
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from agentcost_collector.settings import Settings
+
+_COMMENTED = re.compile(r"--[^=\s]*\s")
+
+
+class SqlCommand(TyperCommand):
+    """Takes a query that begins with an SQL comment (`-- ...`) for a query, not for an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """No option has white space in its name."""
+        return super().parse_args(ctx, [f" {a}" if _COMMENTED.match(a) else a for a in args])
 
 
 class Format(StrEnum):
@@ -32,7 +50,10 @@ class Format(StrEnum):
 
 def sql(
     query: Annotated[
-        str, typer.Argument(metavar="SELECT", help="One SELECT statement.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SELECT", help="One SELECT statement.", show_default=False, callback=utf8
+        ),
     ],
     data: DataOption = None,
     format: Annotated[  # noqa: A002
@@ -50,8 +71,10 @@ def sql(
             metavar="FILE",
             help="Write here instead of to the terminal.",
             show_default=False,
+            callback=utf8,
         ),
     ] = None,
+    rate_cards: RateCardsOption = None,
 ) -> None:
     """Ask the ledger with one SELECT.
 
@@ -61,7 +84,7 @@ def sql(
 
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet writes binary: name a file with --output")
-    settings = reading(settings_from(data=data))
+    settings = reading(settings_from(data=data, rate_cards=rate_cards))
     rates = _rates(settings) if "rates" in query.lower() else None
     connection = open_views(settings.data, rates)
     rows = select(connection, query)
@@ -102,11 +125,18 @@ def _write_file(rows: pa.RecordBatchReader, format: Format, output: Path) -> Non
 
 @contextlib.contextmanager
 def _replacing(output: Path) -> Iterator[Path]:
-    fresh = output.with_name(f".{output.name}.{os.getpid()}")
+    """A new file that takes the place of `output` in the end, or of what that links to. A pipe or
+    a device is written to as it is."""
     try:
-        yield fresh
-        fresh.replace(output)
+        if output.is_relative_to("/dev") or (output.exists() and not output.is_file()):
+            yield output
+            return
+        target = output.resolve()
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            yield fresh
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
     except OSError as fault:
         raise ConfigError(f"{output}: cannot be written: {fault.strerror or fault}") from fault
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from agentcost_collector.ledger.disk import read_json
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
 from agentcost_collector.ledger.log import live_files
 from agentcost_collector.ledger.rows import read_rows
 from agentcost_collector.ledger.state import STATE, newest_facts
+from agentcost_collector.model.errors import ConfigError, CorruptionError
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Snapshot:
 
 
 class LedgerReader:
-    """Reads what is committed. A missing ledger is an empty one."""
+    """Reads what is committed. A missing ledger is an empty one; one that is there and cannot be
+    read raises ConfigError where access is denied, CorruptionError where its log is damaged."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = checked(directory)
@@ -61,7 +65,15 @@ class LedgerReader:
 
     def _delta(self, kind: Kind) -> DeltaTable | None:
         table = self._directory / kind.name
-        return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
+        try:
+            os.listdir(table / "_delta_log")  # is_deltatable takes what it may not read for absent
+            return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise ConfigError(f"{table}: cannot be read: {fault.strerror}") from fault
+        except DeltaError as fault:
+            raise CorruptionError(f"{table}: its log cannot be read: {fault}") from fault
 
     def _listed(self, kind: Kind) -> tuple[int, list[str], int]:
         delta = self._delta(kind)

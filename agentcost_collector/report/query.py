@@ -25,25 +25,29 @@ def select(connection: duckdb.DuckDBPyConnection, query: str) -> pa.RecordBatchR
             raise ConfigError("the query must be exactly one SELECT statement")
         reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
     except duckdb.Error as error:
-        raise ConfigError(_sentence(error)) from error
+        raise ConfigError(sentence(error)) from error
     return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader))
 
 
 def write_parquet(rows: pa.RecordBatchReader, path: Path) -> None:
-    """All rows as one Parquet file, types as they are. Needs memory for all of them."""
+    """All rows as one Parquet file, types as they are. Needs memory for all of them. Raises
+    OSError where it cannot be written."""
     table = rows.read_all()
-    with duckdb.connect(":memory:") as connection:
-        connection.from_arrow(table).write_parquet(str(path), compression="zstd")
+    try:
+        with duckdb.connect(":memory:") as connection:
+            connection.from_arrow(table).write_parquet(str(path), compression="zstd")
+    except duckdb.Error as error:
+        raise OSError(sentence(error)) from error
+
+
+def sentence(error: Exception) -> str:
+    """What DuckDB says, without the excerpt of the query, which the user has before them."""
+    message = str(error).split("\n\nLINE ")[0]
+    return " ".join(message.split())
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         yield from reader
     except OSError as error:  # how Arrow hands on an error of DuckDB
-        raise ConfigError(_sentence(error)) from error
-
-
-def _sentence(error: Exception) -> str:
-    """Without the excerpt of the query, which the user has before them."""
-    message = str(error).split("\n\nLINE ")[0]
-    return " ".join(message.split())
+        raise ConfigError(sentence(error)) from error

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import duckdb
 
+from agentcost_collector.model.errors import CorruptionError
+from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import ALL_TOKENS, NOT_FULLY_PRICED, UNATTRIBUTED, token_sum
 
 SHOWBACK = f"""
@@ -62,6 +64,9 @@ class Totals:
 
 def totals(connection: duckdb.DuckDBPyConnection) -> Totals:
     """The totals of all views, each computed on its own."""
-    row = connection.execute(_TOTALS).fetchone()
+    try:
+        row = connection.execute(_TOTALS).fetchone()
+    except duckdb.Error as fault:
+        raise CorruptionError(f"the ledger cannot be read: {sentence(fault)}") from fault
     assert row is not None
     return Totals(*row)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from agentcost_collector.ledger.reader import LedgerReader, Snapshot
-from agentcost_collector.model.errors import ConfigError
+from agentcost_collector.model.errors import ConfigError, CorruptionError
 from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql
+from agentcost_collector.report.query import sentence
 
 RATES = pa.schema(
     [
@@ -80,14 +82,22 @@ def write_views(data: Path, output: Path, rates: pa.Table | None = None) -> None
     ConfigError where `output` is anything else, or cannot be written.
     """
     _refuse_foreign(output)
-    fresh = output.with_name(f".{output.name}.new")
+    snapshot = _snapshot(data)
+    target = output.resolve()
+    fresh = target.with_name(f".{target.name}.new")
+    leftovers = [fresh, fresh.with_name(f"{fresh.name}.wal")]
     try:
-        fresh.unlink(missing_ok=True)
+        for file in leftovers:
+            file.unlink(missing_ok=True)
         with duckdb.connect(str(fresh)) as connection:
-            _create(connection, _snapshot(data), rates)
-        fresh.replace(output)
-    except (OSError, duckdb.IOException) as fault:
-        raise ConfigError(f"{output}: cannot be written: {fault}") from fault
+            _create(connection, snapshot, rates)
+        fresh.replace(target)
+    except (OSError, duckdb.Error) as fault:
+        raise ConfigError(f"{output}: cannot be written: {sentence(fault)}") from fault
+    finally:
+        for file in leftovers:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
 
 
 def _snapshot(data: Path) -> Snapshot:
@@ -102,7 +112,10 @@ def _create(
         ("spans", snapshot.span_files, sql.SPAN_COLUMNS),
     ):
         types = [str(of_type) for of_type in connection.from_arrow(columns.empty_table()).types]
-        connection.execute(sql.files_view(name, files, columns, types))
+        try:
+            connection.execute(sql.files_view(name, files, columns, types))
+        except duckdb.Error as fault:
+            raise CorruptionError(f"{name} cannot be read: {sentence(fault)}") from fault
     for statement in (
         sql.steps_view(),
         sql.runs_view(),

@@ -205,10 +205,22 @@ def test_everything_closes_by_its_own_rule_or_by_the_end(tree, table):
     opened.add(1, table(tree("whole", WHOLE)), 0)
     opened.add(2, table(tree("late", WHOLE)), 5 * MS)
     opened.add(2, table(tree("cut", NO_ROOT)), 5 * MS)
-    result = opened.close(10 * MS, everything=True)
+    result = opened.close(10 * MS, oldest=10_000)
     assert closed(result) == {"whole": "root", "late": "end", "cut": "end"}
     assert opened.lowest_position() is None
-    assert closed(opened.close(10_000 * MS, everything=True)) == {}
+    assert closed(opened.close(10_000 * MS, oldest=10_000)) == {}
+
+
+def test_the_oldest_close_a_few_at_a_time(tree, table):
+    """Whole traces, oldest first, until so many spans have closed: memory is bounded."""
+    opened = OpenTraces(CONFIG)
+    for number in range(6):
+        opened.add(number + 1, table(tree(f"t{number}", WHOLE)), 0)
+    size = opened.spans // 6
+    assert closed(opened.close(0, oldest=size + 1)) == {"t0": "end", "t1": "end"}
+    assert closed(opened.close(0, oldest=1)) == {"t2": "end"}
+    assert (opened.traces, opened.lowest_position()) == (3, 4)
+    assert len(closed(opened.close(0, oldest=10_000))) == 3
 
 
 def test_lowest_position_is_what_must_stay_in_the_journal(row, table):
@@ -305,14 +317,14 @@ def test_neither_split_nor_order_of_arrival_changes_what_leaves(row, table, draw
     ]
     whole = OpenTraces(CONFIG)
     whole.add(1, table(rows), 0)
-    expected = whole.close(10 * MS, everything=True)
+    expected = whole.close(10 * MS, oldest=10_000)
 
     shuffled = random.Random(seed).sample(rows, len(rows))
     split = OpenTraces(CONFIG)
     bounds = [0, *sorted(cuts), len(rows)]
     for i, (start, stop) in enumerate(pairwise(bounds)):
         split.add(i + 1, table(shuffled[start:stop]), 0)
-    result = split.close(10 * MS, everything=True)
+    result = split.close(10 * MS, oldest=10_000)
 
     assert closed(result) == closed(expected)
     assert result.repeated == expected.repeated
@@ -465,7 +477,7 @@ def test_an_empty_batch_changes_nothing(table):
     """A batch without spans moves the position and the clock only."""
     opened = OpenTraces(CONFIG)
     opened.add(1, table([]), 0)
-    result = opened.close(0, everything=True)
+    result = opened.close(0, oldest=10_000)
     assert closed(result) == {}
     assert result.spans.schema.equals(SPANS)
     assert (opened.traces, opened.lowest_position()) == (0, None)

@@ -93,12 +93,11 @@ def test_twice_is_once_and_late_steps_move_shares(data: Path, tmp_path: Path) ->
 def test_shares_follow_the_driver(data: Path, tmp_path: Path) -> None:
     """Each payer's share is that of its tokens, as counted with another query."""
     _allocate(data, _file(tmp_path, "1000000"))
-    tokens = (
-        "coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_read_tokens, 0)"
-    )
+    tokens = "input_tokens + output_tokens + coalesce(cache_read_tokens, 0)"
+    spans, shares = "kind <> 'allocated'", "kind = 'allocated'"
     query = f"""
-WITH used AS (SELECT feature, sum({tokens}) AS part FROM steps WHERE kind <> 'allocated' GROUP BY 1),
-     paid AS (SELECT feature, sum(cost_usd) AS share FROM steps WHERE kind = 'allocated' GROUP BY 1)
+WITH used AS (SELECT feature, sum({tokens}) AS part FROM steps WHERE {spans} GROUP BY feature),
+     paid AS (SELECT feature, sum(cost_usd) AS share FROM steps WHERE {shares} GROUP BY feature)
 SELECT part, (SELECT sum(part) FROM used), share FROM used JOIN paid USING (feature)"""
     rows = open_views(data).execute(query).fetchall()
     assert rows

@@ -60,6 +60,40 @@ def test_order_of_a_tree() -> None:
     assert _tree(explained) == [(0, "root"), (1, "leaf2"), (2, "deep"), (1, "leaf1"), (0, "orphan")]
 
 
+@pytest.mark.parametrize(
+    ("feature_from", "shown"),
+    [
+        ("ancestor", True),
+        ("resource", True),  # of the service that called the tool
+        ("inside", False),  # nobody above declares anything, so the tool pays for itself
+    ],
+)
+def test_who_did_it(capsys: pytest.CaptureFixture[str], feature_from: str, shown: bool) -> None:
+    """A service that works for a payer in another one is named as the one that did it."""
+    explained = _explained(
+        [
+            {"span_id": "root", "service": "shop"},
+            {"span_id": "tool", "parent_span_id": "root", "service": "shop", "kind": "tool"},
+            {"span_id": "serve", "parent_span_id": "tool", "service": "search"},
+            {"span_id": "call", "parent_span_id": "serve", "service": "search"},
+        ],
+        [{"span_id": "call", "owner_service": "search", "feature_from": feature_from}],
+    )
+    assert ("done by service=search" in _shown(explained, capsys)) is shown
+
+
+def test_the_doer_is_the_payer(capsys: pytest.CaptureFixture[str]) -> None:
+    """A service that declares the feature in its own resource, called without a tool, pays."""
+    explained = _explained(
+        [
+            {"span_id": "root", "service": "gateway"},
+            {"span_id": "call", "parent_span_id": "root", "service": "shop"},
+        ],
+        [{"span_id": "call", "owner_service": "shop", "feature_from": "resource"}],
+    )
+    assert "done by" not in _shown(explained, capsys)
+
+
 def test_circles_end() -> None:
     """Spans that are their own ancestors are shown, each once."""
     explained = _explained(

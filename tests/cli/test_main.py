@@ -108,6 +108,39 @@ def test_a_reader_that_leaves_early(tmp_path: Path, format: str) -> None:  # noq
     assert done.stdout.count("\n") == 1
 
 
+def _shell(redirected: str, data: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        f"{' '.join(COMMAND)} {redirected}".replace("DATA", f'"{data}"'),
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        env=environment(**more),
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["sql 'SELECT * FROM steps' --format csv", "status"])
+def test_nowhere_to_write(tmp_path: Path, command: str) -> None:
+    """A full disk beneath stdout is one sentence and exit code 1; a closed stdout is no error."""
+    write_ledger(tmp_path, [[booked()]])
+    full = _shell(f"{command} --data DATA > /dev/full", tmp_path)
+    assert (full.returncode, full.stderr) == (1, "agentcost: No space left on device\n")
+    closed = _shell(f"{command} --data DATA >&-", tmp_path)
+    assert (closed.returncode, closed.stderr) == (0, "")
+    silent = _shell(f"replay '{FIXTURES}/crewai' --data DATA 2>&- <&-", tmp_path / "new")
+    assert silent.returncode == 0
+
+
+def test_a_terminal_of_few_characters(tmp_path: Path) -> None:
+    """What the terminal cannot show becomes a question mark, not a traceback."""
+    write_ledger(tmp_path, [[booked(feature="Bücher")]])
+    query = "sql 'SELECT feature FROM steps' --data DATA"
+    done = _shell(query, tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "B?cher" in done.stdout
+
+
 def test_interrupted() -> None:
     """Ctrl-C ends a waiting command with exit code 130 and without a word."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
-from tests.cli.command import FIXTURES, agentcost, agentcost_process, parse_facts
+from agentcost_collector.replay import replay
+from agentcost_collector.settings import Settings
+from tests.cli.command import FIXTURES, agentcost, agentcost_process, parse_facts, refusal
 
 
 def test_replaying_twice_changes_nothing(tmp_path: Path) -> None:
@@ -35,7 +38,7 @@ def test_a_damaged_file_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "in/cut.otlp.bin").write_bytes(good[:-7])
     done = agentcost_process("replay", tmp_path / "in", "--data", tmp_path / "data")
     assert done.returncode == 1
-    assert "cut.otlp.bin" in done.stderr
+    assert done.stderr.count("cut.otlp.bin") == 1
     assert "should hold" in done.stderr
     assert "Traceback" not in done.stderr
     assert parse_facts(done.stdout)["kept"] == "9"  # the recording has 9 spans
@@ -50,6 +53,35 @@ def test_nothing_to_replay(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"agentcost: {tmp_path / path}: {says}")
     assert not data.exists()
+
+
+def test_a_folder_that_cannot_hold_data(tmp_path: Path) -> None:
+    """A file in the place of the data folder, or of one above it, is named; exit code 2."""
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for data in (file, file / "data"):
+        for command in (["replay", str(FIXTURES / "crewai")], ["serve"]):
+            says = refusal(*command, "--data", data)
+            assert says == f"agentcost: {data}: cannot hold data: {file} is not a folder\n"
+    assert file.read_text() == "mine"
+    for data in ("data\udcff", "da[ta"):  # the first is what a name in Latin-1 becomes
+        assert "choose another folder" in refusal("serve", "--data", tmp_path / data)
+
+
+def test_progress_within_a_file(tmp_path: Path) -> None:
+    """A bar moves while one large file is read, never falls, and ends at the end."""
+    whole = (FIXTURES / "crewai/crewai.otlp.bin").read_bytes()
+    (tmp_path / "one.otlp.bin").write_bytes(whole)
+    (tmp_path / "two.otlp.bin.gz").write_bytes(gzip.compress(whole))
+    paths = sorted(tmp_path.glob("*.otlp.bin*"))
+    settings = Settings(data=tmp_path / "data", read_bytes_max=1)
+    told: list[tuple[int, int]] = []
+    replay(paths, settings, lambda done, of: told.append((done, of)))
+    size = sum(path.stat().st_size for path in paths)
+    done = [at for at, _ in told]
+    assert done == sorted(done)
+    assert told[-1] == (size, size)
+    assert len([at for at in done if 0 < at < len(whole)]) > 1
 
 
 def test_a_collector_file_of_json_lines(tmp_path: Path) -> None:

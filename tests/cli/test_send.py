@@ -180,11 +180,15 @@ def test_a_wrong_endpoint(endpoint: str) -> None:
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
-    """A file that ends too early is named after what came before it was sent."""
+    """A file that ends too early is named and counted; what came before it and the other files
+    are sent; exit code 1, as with replay."""
     cut = tmp_path / "cut.otlp.bin"
     cut.write_bytes(RECORDING.read_bytes()[:-1])
+    whole = tmp_path / "whole.otlp.bin"
+    whole.write_bytes(RECORDING.read_bytes())
     with _grpc_collector([]) as (endpoint, received):
-        done = agentcost("send", cut, "--endpoint", endpoint)
-    assert done.returncode == 2
+        done = agentcost("send", tmp_path, "--endpoint", endpoint)
+    assert done.returncode == 1
     assert f"{cut}: the frame at byte" in done.stderr
-    assert received == _recorded()[:-1]
+    assert received == [*_recorded()[:-1], *_recorded()]
+    assert parse_facts(done.stdout)["files unreadable"] == "1"

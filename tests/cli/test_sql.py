@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -78,6 +80,35 @@ def test_a_file_is_whole_or_not_there(data: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "out.csv"]
 
 
+def test_a_pipe_or_device_is_written_to_not_replaced(data: Path, tmp_path: Path) -> None:
+    """A named pipe gets the rows and stays a pipe; a link stays a link to what is written."""
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link.csv", "target.csv"))
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_text)
+        asked = ("sql", "SELECT 1 AS one", "--data", data, "--format", "csv", "--output")
+        assert agentcost(*asked, pipe).returncode == 0
+        assert read.result() == '"one"\n1\n'
+    assert pipe.is_fifo()
+    assert agentcost(*asked, link).returncode == 0
+    assert link.is_symlink()
+    assert target.read_text() == '"one"\n1\n'
+
+
+def test_a_query_may_begin_with_a_comment(data: Path) -> None:
+    """`-- ...` in front of a query is an SQL comment, not an option; options work as ever."""
+    for query in (
+        "-- who pays\nSELECT 7 AS n",
+        "--who pays\nSELECT 7 AS n",
+        "-- a=b\nSELECT 7 AS n",
+    ):
+        done = agentcost("sql", query, "--data", data, "--format=csv")
+        assert (done.returncode, done.stdout) == (0, '"n"\n7\n'), done.stderr
+    assert "No such option" in agentcost("sql", "SELECT 1", "--nope", "--data", data).stderr
+    assert "exactly one SELECT" in refusal("sql", "-- nothing else", "--data", data)
+
+
 def test_rates_are_the_cards_in_use(data: Path, tmp_path: Path) -> None:
     """The view `rates` shows every dated price of the configured cards, each valid to the next."""
     cards = tmp_path / "cards"
@@ -91,6 +122,8 @@ def test_rates_are_the_cards_in_use(data: Path, tmp_path: Path) -> None:
     rows = agentcost(
         "sql", query, "--data", data, "--format", "csv", AGENTCOST_RATE_CARDS=str(cards)
     ).stdout
+    by_flag = agentcost("sql", query, "--data", data, "--format", "csv", "--rate-cards", cards)
+    assert by_flag.stdout == rows
     assert rows.splitlines()[1:] == [
         '"token.input",,2.500000000000000000,1000000,"2024-01-01","2025-01-01"',
         '"token.input",,2.000000000000000000,1000000,"2025-01-01",',
@@ -105,6 +138,9 @@ def test_rates_are_the_cards_in_use(data: Path, tmp_path: Path) -> None:
         ("SELECT * FROM read_csv('/etc/passwd')", "Permission Error"),
         ("DROP VIEW steps", "exactly one SELECT"),
         ("SELECT 1; SELECT 2", "exactly one SELECT"),
+        ("COPY steps TO '/tmp/x.csv'", "exactly one SELECT"),
+        ("ATTACH '/tmp/x.db'", "exactly one SELECT"),
+        ("SELECT '\udcff'", "not valid UTF-8"),
     ],
 )
 def test_a_query_that_cannot_be(data: Path, query: str, says: str) -> None:
@@ -125,10 +161,11 @@ def test_no_data(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written(data: Path, tmp_path: Path) -> None:
     """An output that cannot be made is named."""
-    output = tmp_path / "no/such/out.csv"
-    assert f"{output}: cannot be written" in refusal(
-        "sql", "SELECT 1", "--data", data, "--format", "csv", "--output", output
-    )
+    for name, format_ in (("out.csv", "csv"), ("out.parquet", "parquet")):
+        output = tmp_path / "no/such" / name
+        assert f"{output}: cannot be written" in refusal(
+            "sql", "SELECT 1", "--data", data, "--format", format_, "--output", output
+        )
 
 
 CARD = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -76,8 +77,38 @@ def test_a_ledger_without_a_journal(tmp_path: Path) -> None:
 
 def test_no_data(tmp_path: Path) -> None:
     """An empty folder has nothing in it, a missing one is named."""
-    assert parse_facts(agentcost("status", "--data", tmp_path).stdout)["steps"] == "0"
+    facts = parse_facts(agentcost("status", "--data", tmp_path).stdout)
+    assert (facts["steps"], facts["ledger version"]) == ("0", "none yet")
     assert "no such folder" in refusal("status", "--data", tmp_path / "gone")
+
+
+def test_a_damaged_ledger(tmp_path: Path) -> None:
+    """A data file or log entry that is cut or gone is named by every command that reads; exit code
+    1, no traceback, and nothing is shown as if it were all."""
+    write_ledger(tmp_path, [[booked()]])
+    (data_file,) = (tmp_path / "ledger/ledger").rglob("*.parquet")
+    (entry,) = (tmp_path / "ledger/ledger/_delta_log").glob("*.json")
+    commands = (
+        ["status"],
+        ["sql", "SELECT 1 FROM steps"],
+        ["explain", "abcdef"],
+        ["duckdb", "--output", tmp_path / "views.duckdb"],
+    )
+    for damaged, content in ((entry, b'{"add": {"pa'), (data_file, b"PAR1"), (data_file, None)):
+        before = damaged.read_bytes()
+        damaged.unlink() if content is None else damaged.write_bytes(content)
+        for command in commands:
+            done = agentcost(*command, "--data", tmp_path)
+            assert (done.returncode, done.stdout) == (1, ""), command
+            assert "ledger" in done.stderr
+            assert done.stderr.count("\n") == 1
+        damaged.write_bytes(before)
+    assert not list(tmp_path.glob("*views*"))
+    shutil.rmtree(entry.parent)
+    entry.parent.symlink_to(entry.parent)  # it is there, and nobody can look into it
+    for command in commands:
+        says = refusal(*command, "--data", tmp_path)
+        assert f"{tmp_path}/ledger/ledger: cannot be read" in says
 
 
 def test_a_damaged_note(tmp_path: Path) -> None:
