@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import PICO, pico
 from agentcost_collector.model.reasons import CostStatus
 from agentcost_collector.receive.address import parse
@@ -75,16 +76,24 @@ class Metrics(Collector):
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._spend = Spend()
+        self._spend: Spend | None = Spend()
         self._entries = 0
         self._gauges: dict[str, int] = {}
 
     def read_ledger(self, data: Path) -> None:
-        """Start from what the ledger in the data folder holds."""
+        """Start from what the ledger in the data folder holds.
+
+        Where it cannot be read that is logged, and amounts are left out: settling goes on.
+        """
         now_ns = self._clock_ns()
-        fresh = Spend()
-        with open_views(data) as connection:
-            fresh.add(hourly_spend(connection, now_ns // _HOUR_NS - _KEPT_H), now_ns)
+        fresh = None
+        try:
+            with open_views(data) as connection:
+                spend = hourly_spend(connection, now_ns // _HOUR_NS - _KEPT_H)
+            fresh = Spend()
+            fresh.add(spend, now_ns)
+        except CorruptionError as error:
+            log.error("spend_not_measured", error=str(error))
         with self._lock:
             self._spend = fresh
 
@@ -92,7 +101,8 @@ class Metrics(Collector):
         """ENTRIES that a commit has made durable."""
         spend = _grouped(entries)
         with self._lock:
-            self._spend.add(spend, self._clock_ns())
+            if self._spend:
+                self._spend.add(spend, self._clock_ns())
             self._entries += entries.num_rows
 
     def reached(self, **gauges: int) -> None:
@@ -106,32 +116,8 @@ class Metrics(Collector):
             yield from self._collected(self._clock_ns())
 
     def _collected(self, now_ns: int) -> Iterator[Metric]:
-        spend = GaugeMetricFamily(
-            "agentcost_spend_usd",
-            "US dollars that stand in the ledger, with and without a feature that pays.",
-            labels=["attributed"],
-        )
-        for attributed in (True, False):
-            spend.add_metric(
-                [str(attributed).lower()], float(Fraction(self._spend.pico[attributed], PICO))
-            )
-        yield spend
-        steps = GaugeMetricFamily(
-            "agentcost_steps", "Steps that stand in the ledger.", labels=["cost_status"]
-        )
-        for status in CostStatus:
-            steps.add_metric([status], self._spend.steps[status])
-        yield steps
-        share = GaugeMetricFamily(
-            "agentcost_unattributed_spend_ratio",
-            "Share of the spend of steps that ended in the window that no feature pays.",
-            labels=["window"],
-        )
-        for window, hours in WINDOWS_H.items():
-            part = self._spend.unattributed(hours, now_ns)
-            if part is not None:
-                share.add_metric([window], float(part))
-        yield share
+        if self._spend:
+            yield from _of_spend(self._spend, now_ns)
         yield GaugeMetricFamily(
             "agentcost_unattributed_spend_objective_ratio",
             "What agentcost_unattributed_spend_ratio should stay below.",
@@ -184,6 +170,34 @@ def served(metrics: Metrics, address: str) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _of_spend(spend: Spend, now_ns: int) -> Iterator[Metric]:
+    amounts = GaugeMetricFamily(
+        "agentcost_spend_usd",
+        "US dollars that stand in the ledger, with and without a feature that pays.",
+        labels=["attributed"],
+    )
+    for attributed in (True, False):
+        exact = Fraction(spend.pico[attributed], PICO)
+        amounts.add_metric([str(attributed).lower()], float(exact))
+    yield amounts
+    steps = GaugeMetricFamily(
+        "agentcost_steps", "Steps that stand in the ledger.", labels=["cost_status"]
+    )
+    for status in CostStatus:
+        steps.add_metric([status], spend.steps[status])
+    yield steps
+    share = GaugeMetricFamily(
+        "agentcost_unattributed_spend_ratio",
+        "Share of the spend of steps that ended in the window that no feature pays.",
+        labels=["window"],
+    )
+    for window, hours in WINDOWS_H.items():
+        part = spend.unattributed(hours, now_ns)
+        if part is not None:
+            share.add_metric([window], float(part))
+    yield share
 
 
 def _grouped(entries: pa.Table) -> pa.Table:

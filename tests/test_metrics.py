@@ -86,6 +86,22 @@ def test_reading_again_replaces_what_was_there(tmp_path: Path) -> None:
     assert _spend_and_steps(metrics) == (2.5, 0.5, 2, 0)
 
 
+def test_a_damaged_ledger_costs_only_the_amounts(tmp_path: Path) -> None:
+    """Where a data file cannot be read that is logged; the process goes on and shows no wrong
+    number."""
+    write_ledger(tmp_path, [[PAID]])
+    (part,) = (tmp_path / "ledger/ledger").rglob("*.parquet")
+    part.write_bytes(part.read_bytes()[:100])
+    metrics = Metrics(lambda: START_NS)
+    with capture_logs() as logged:
+        metrics.read_ledger(tmp_path)
+    metrics.booked(_entries(LOST))
+    assert [line["event"] for line in logged] == ["spend_not_measured"]
+    registry = _registered(metrics)
+    assert registry.get_sample_value("agentcost_spend_usd", {"attributed": "false"}) is None
+    assert registry.get_sample_value("agentcost_entries_written_total") == 1
+
+
 def _spend(hour: int | None, attributed: bool, cost: str) -> dict:
     values = (hour, attributed, "priced", Decimal(cost), 1)
     return dict(zip(SPEND.names, values, strict=True))

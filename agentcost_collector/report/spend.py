@@ -5,7 +5,9 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import USD
+from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import UNATTRIBUTED
 
 SPEND = pa.schema(
@@ -30,6 +32,9 @@ GROUP BY ALL"""
 
 
 def hourly_spend(connection: duckdb.DuckDBPyConnection, first_hour: int) -> pa.Table:
-    """SPEND of the whole ledger; what ended before `first_hour` has no hour."""
-    table = connection.sql(_QUERY, params=[first_hour]).to_arrow_table()
-    return table.cast(SPEND)
+    """SPEND of the whole ledger; what ended before `first_hour` has no hour. CorruptionError where
+    a data file cannot be read."""
+    try:
+        return connection.sql(_QUERY, params=[first_hour]).to_arrow_table().cast(SPEND)
+    except duckdb.Error as fault:
+        raise CorruptionError(f"ledger cannot be read: {sentence(fault)}") from fault

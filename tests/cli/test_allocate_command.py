@@ -12,8 +12,10 @@ import pytest
 
 from agentcost_collector.report import open_views, totals
 from tests.cli.command import agentcost, parse_facts, refusal
-from tests.support.collector import running
+from tests.end_to_end.waiting import span_rows, until
+from tests.support.collector import LOOPBACK, free_ports, running
 from tests.support.recordings import path_of
+from tests.support.scrape import scrape
 
 MONTHS = """\
 schema: agentcost.shared/v1
@@ -195,13 +197,22 @@ def test_what_it_refuses(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_running_service_gives_way(data: Path, tmp_path: Path) -> None:
-    """Costs are shared out while the service runs; it goes on settling after."""
-    quick = {"assemble__settle_ms": "50", "assemble__idle_ms": "200"}
+    """Costs are shared out while the service runs; it goes on settling after, and its metrics
+    count them."""
+    address = f"{LOOPBACK}:{free_ports(1)[0]}"
+    quick = {"assemble__settle_ms": "50", "assemble__idle_ms": "200", "metrics": address}
     with running(data, **quick) as collector:
-        assert agentcost("send", path_of("crewai"), "--endpoint", collector.grpc).returncode == 0
         assert _allocate(data, _file(tmp_path))["shared out"] == "$100"
-        again = agentcost("send", path_of("strands"), "--endpoint", collector.grpc)
-        assert again.returncode == 0
+        before = span_rows(data)
+        assert agentcost("send", path_of("crewai"), "--endpoint", collector.grpc).returncode == 0
+        until(lambda: span_rows(data) == before + 9, "settled spans")
+        total = float(_one(data, "SELECT sum(cost_usd) FROM steps")[0])
+        until(lambda: abs(_spend(address) - total) < 1e-9, "spend in the metrics")
         assert collector.stop() == 0
     assert _one(data, f"SELECT sum(cost_usd) {ALLOCATED}") == (100,)
     assert totals(open_views(data)).agree
+
+
+def _spend(address: str) -> float:
+    samples = scrape(address)
+    return sum(value for name, value in samples.items() if name.startswith("agentcost_spend_usd"))
