@@ -34,6 +34,7 @@ from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
+from agentcost_collector.policy_file import read_policy
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
 
@@ -120,8 +121,9 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
     keep_freed_memory()
-    vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
-    decoder = Decoder(keep_of(settings, vocabulary), settings.decode)
+    policy = read_policy(settings.policy).policy
+    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
     journal = Journal.open(settings.journal_path, settings.journal)
 
     def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:

@@ -90,7 +90,7 @@ def _meant(model: type[BaseModel] | None, loc: Place) -> str:
         at: Any = holder
         for part in loc[:-1]:
             at = _within(at, part)
-        known += [f.alias or name for m in _models(at) for name, f in m.model_fields.items()]
+        known += [key for inner in _models(at) for key in _fields(inner)]
     close = difflib.get_close_matches(str(loc[-1]), known, n=1)
     if close:
         return f"did you mean `{close[0]}`?"
@@ -100,10 +100,14 @@ def _meant(model: type[BaseModel] | None, loc: Place) -> str:
 def _within(annotation: Any, part: str | int) -> Any:
     """The annotation of a part: a field of a model, else what a mapping or list holds."""
     for model in _models(annotation):
-        for name, field in model.model_fields.items():
-            if part in (name, field.alias):
-                return field.annotation
+        if part in _fields(model):
+            return _fields(model)[str(part)]
     return annotation
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Annotations by the key that a file has."""
+    return {str(f.validation_alias or n): f.annotation for n, f in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from agentcost_collector.allocate.config import SharedCost
 from agentcost_collector.model.money import pico, split, usd
-from agentcost_collector.model.reasons import CostStatus
+from agentcost_collector.model.reasons import CostStatus, UnattributedReason
 from agentcost_collector.model.schemas import ALLOCATED, CHARGES, PAYER_TAGS
 from agentcost_collector.model.tables import concat
 
@@ -112,12 +112,14 @@ def _common(cost: SharedCost) -> dict[str, Any]:
 def _payer(trace_id: str, share: _Share) -> dict[str, Any]:
     span_id = _digest(json.dumps([trace_id, share.idle, *share.tags]), 16)
     tags = dict(zip(PAYER_TAGS, share.tags, strict=True))
+    reason = UnattributedReason.IDLE if share.idle else UnattributedReason.UNATTRIBUTED_USE
     return {
         "span_id": span_id,
         "step_id": f"{trace_id}-{span_id}",
         **tags,
         **{f"{tag}_from": "none" if value is None else ALLOCATED for tag, value in tags.items()},
         "usage_role": IDLE if share.idle else None,
+        "unattributed_reason": None if tags["feature"] is not None else reason,
     }
 
 

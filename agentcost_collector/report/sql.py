@@ -29,8 +29,6 @@ ALL_TOKENS = [name for name in TOKENS if name != "reasoning_tokens"]  # those ar
 NOT_FULLY_PRICED = "cost_status IN ('unpriced', 'partial')"
 UNATTRIBUTED = "feature IS NULL"
 
-_REASON = "unattributed_reason" if "unattributed_reason" in ENTRIES.names else "'no_tag'"
-
 
 def quoted(text: str) -> str:
     """`text` as an SQL string literal."""
@@ -75,8 +73,9 @@ def runs_view() -> str:
     """Steps per run."""
     return f"""
 CREATE VIEW runs AS
-SELECT coalesce(parent_run_id, trace_id) AS run_id, parent_run_id, {_measures()}
-FROM steps GROUP BY coalesce(parent_run_id, trace_id), parent_run_id"""
+SELECT coalesce(parent_run_id, trace_id) AS run_id, max(parent_run_id) AS parent_run_id,
+    {_measures()}
+FROM steps GROUP BY coalesce(parent_run_id, trace_id)"""
 
 
 def sessions_view() -> str:
@@ -115,7 +114,7 @@ SELECT service, unattributed_reason, steps, cost_usd, unpriced_steps,
         TRY(sign(part) * ((2 * abs(part) * 1000000 + whole) // (2 * whole))) AS DECIMAL(18,0)
     ) * 0.000001 END AS share
 FROM (
-    SELECT service, {_REASON} AS unattributed_reason,
+    SELECT service, unattributed_reason,
         count(*) AS steps,
         sum(cost_usd) AS cost_usd,
         count(*) FILTER ({NOT_FULLY_PRICED}) AS unpriced_steps,

@@ -152,6 +152,19 @@ def test_idle_is_paid_by_whom_the_file_names() -> None:
     assert share["owner_team"] == "ml"
 
 
+def test_why_no_feature_pays() -> None:
+    """A share without a feature has a reason like any step: its steps had none, or nobody used it
+    and nobody is named."""
+    uses = used({"feature": None}, {"feature": "a"})
+    one = cost(method="usage", driver="calls", capacity=5)
+    reasons = {(c["feature"], c["usage_role"]): c["unattributed_reason"] for c in shares(one, uses)}
+    assert reasons == {
+        ("a", None): None,
+        (None, None): "unattributed_use",
+        (None, "idle"): "idle",
+    }
+
+
 def test_ids_depend_on_cost_period_and_payer_only() -> None:
     """The same payer of the same cost and first day has the same ids, whatever else changes."""
     a, b = used({"feature": "a"}), used({"feature": "a"}, {"feature": "b"})

@@ -46,26 +46,26 @@ def test_the_matrix_has_a_row_and_a_column_without_a_team(tmp_path: Path) -> Non
     ]
 
 
-def test_what_nobody_pays_for_by_service(tmp_path: Path) -> None:
-    """Money and steps per service, with their share of all spend, rounded half up."""
+def test_what_nobody_pays_for(tmp_path: Path) -> None:
+    """Money and steps per service and reason, with their share of all spend, rounded half up."""
+    nobody = {"feature": None, "service": "rag", "unattributed_reason": "no_tag"}
+    missing = {**nobody, "unattributed_reason": "root_missing"}
     write_ledger(
         tmp_path,
         [
             [
-                booked(step_id="1", cost_usd=D(2)),
-                booked(step_id="2", feature=None, service="rag", cost_usd=D(1)),
-                booked(step_id="3", feature=None, service="rag", cost_usd=None)
-                | {"cost_status": "partial"},
-                booked(step_id="4", feature=None, service="bot", cost_usd=None),
+                booked(step_id="1", cost_usd=D(2), unattributed_reason="required_tag_missing"),
+                booked(step_id="2", cost_usd=D(1), **nobody),
+                booked(step_id="3", cost_usd=None, **nobody) | {"cost_status": "partial"},
+                booked(step_id="4", cost_usd=D("0.00001"), **missing),
+                booked(step_id="5", cost_usd=None, **{**nobody, "service": None}),
             ]
         ],
     )
-    query = (
-        "SELECT service, steps, cost_usd, unpriced_steps, share FROM unattributed ORDER BY service"
-    )
-    assert _rows(open_views(tmp_path), query) == [
-        ("bot", 1, None, 0, D(0)),
-        ("rag", 2, D(1), 1, D("0.333333")),
+    assert _rows(open_views(tmp_path), "FROM unattributed ORDER BY ALL") == [
+        ("rag", "no_tag", 2, D(1), 1, D("0.333332")),
+        ("rag", "root_missing", 1, D("0.00001"), 0, D("0.000003")),
+        (None, "no_tag", 1, None, 0, D(0)),
     ]
 
 
