@@ -97,4 +97,6 @@ def keep_of(prefixes: Sequence[str], vocabulary: Vocabulary, policy: Policy) -> 
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),
         urls=vocabulary.url_keys(),
+        url_paths=vocabulary.url_paths(),
+        numbers=vocabulary.number_keys(),
     )

@@ -13,7 +13,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from agentcost_collector.book import book_charges
 from agentcost_collector.decode import Decoder, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
-from agentcost_collector.ledger import Ledger, is_wanted
+from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
@@ -41,6 +41,7 @@ from agentcost_collector.settings import Settings
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_LINKING_TRACES = 1_000
 
 
 @dataclass
@@ -71,36 +72,72 @@ class Settler:
     def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
 
-        `closed`: SPANS of closed traces, exact repeats removed. Returns (spans newly kept, entries
-        written); both are 0 for a re-sent or replayed trace.
+        `closed`: SPANS of closed traces, exact repeats removed. Settled traces that link to them
+        are worked out again: a linked run may say who pays, and may come last. Returns (spans
+        newly kept, entries written); both are 0 for a re-sent or replayed trace.
         """
-        spread = closed.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
-        trace_ids = spread.column("trace_id").combine_chunks()
-        booked = self._ledger.booked(
-            trace_ids, spread.column("start_ns_min"), spread.column("end_ns_max")
-        )
+        booked = self._ledger.booked(*_spread(closed))
         spans, fresh = closed, closed
         if booked.spans.num_rows:
             spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
             fresh = spans.slice(booked.spans.num_rows)
-        context = self._linked(spans, trace_ids)
-        charges = kernel(concat([spans, context], SPANS), self._rulebook)
-        if context.num_rows:
-            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
-        entries = book_charges(charges, booked.entries, now_ns, config=self._settings.book)
+        entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
+        written = self._settle_linking(spans, fresh, now_ns) + entries.num_rows
         if fresh.num_rows or entries.num_rows:
-            self._ledger.commit(fresh, entries, state, now_ns)
-            self._metrics.booked(entries)
-        return fresh.num_rows, entries.num_rows
+            self._commit(fresh, entries, state, now_ns)
+        return fresh.num_rows, written
 
-    def _linked(self, spans: pa.Table, trace_ids: pa.Array) -> pa.Table:
-        """Stored spans of other traces that these link to: they may say who pays."""
-        links = spans.column("links").combine_chunks()
-        targets = pc.unique(links.flatten().field("trace_id")).drop_null()
-        others = targets.filter(pc.invert(pc.is_in(targets, value_set=trace_ids)))
-        if not len(others):
-            return SPANS.empty_table()
-        return self._ledger.booked(others, pc.min(spans.column("start_ns")).as_py()).spans
+    def _settle_linking(self, spans: pa.Table, fresh: pa.Table, now_ns: int) -> int:
+        """Books again what links to the traces of `fresh`, which `spans` holds whole; some at a
+        time, and before those, so that after a crash all of it is done again."""
+        linking = self._ledger.linking(pc.unique(fresh.column("trace_id")))
+        settling = pc.unique(spans.column("trace_id"))
+        others = pc.invert(pc.is_in(linking.column("trace_id"), value_set=settling))
+        ids, starts, ends = _spread(linking.filter(others))
+        written = 0
+        for row in range(0, len(ids), _LINKING_TRACES):
+            some = slice(row, row + _LINKING_TRACES)
+            booked = self._ledger.booked(ids[some], starts[some], ends[some])
+            entries = self._entries(booked, spans, now_ns)
+            if entries.num_rows:
+                self._commit(SPANS.empty_table(), entries, self._ledger.state, now_ns)
+            written += entries.num_rows
+        return written
+
+    def _commit(
+        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+    ) -> None:
+        self._ledger.commit(spans, entries, state, now_ns)
+        self._metrics.booked(entries)
+
+    def _entries(self, traces: Booked, at_hand: pa.Table, now_ns: int) -> pa.Table:
+        """What to book for whole traces. Spans of other traces that they link to, at hand or
+        stored, may say who pays."""
+        trace_ids = pc.unique(traces.spans.column("trace_id"))
+        links = traces.spans.column("links").combine_chunks()
+        targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
+        linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
+        targets = _without(targets, pc.unique(linked.column("trace_id")))
+        if len(targets):
+            oldest = pc.min(traces.spans.column("start_ns")).as_py()
+            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+        charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
+        if linked.num_rows:
+            charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
+
+
+def _spread(spans: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """The traces, and the first start and the last end of each."""
+    of = spans.group_by("trace_id").aggregate([("start_ns", "min"), ("end_ns", "max")])
+    ids, starts, ends = (
+        of.column(name).combine_chunks() for name in ("trace_id", "start_ns_min", "end_ns_max")
+    )
+    return ids, starts, ends
+
+
+def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
+    return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
 
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:

@@ -1,5 +1,6 @@
 """Settling in any order and any number of parts ends in the same ledger."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,14 @@ import pytest
 
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.ledger import Ledger, LedgerReader
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.schemas import REJECTS
 from agentcost_collector.pipeline import Follower, Settler
 from agentcost_collector.report import open_views
 from agentcost_collector.settings import Settings
 from tests.support.recordings import names, requests_of
-from tests.support.trees import draw
+from tests.support.trees import draw, drawn_in
 from tests.support.walked import decode
 
 NOW_NS = 1_795_400_000_000_000_000
@@ -137,3 +138,34 @@ def test_a_note_that_cannot_be_written_is_transient(tmp_path, rulebook):
     Journal.open(settings.journal_path, settings.journal).close()
     with following(settings, rulebook) as follower, pytest.raises(TransientError, match="progress"):
         follower.step(NOW_NS, 0)
+
+
+def test_linked_runs_settle_in_any_order(tmp_path, rulebook):
+    """The payer that a run names by a link is found in whatever order a chain of linked runs comes
+    in, span by span, each time after a restart; re-sent spans change nothing.
+
+    report link=followup
+      chat_r openinference.span.kind=LLM llm.model_name=gpt-4o-mini llm.token_count.prompt=1000
+    followup link=digest team=t
+      chat_f openinference.span.kind=LLM llm.model_name=gpt-4o-mini llm.token_count.prompt=2000
+    digest feature=d
+      write
+    """
+    spans = decode([drawn_in(test_linked_runs_settle_in_any_order).body()])
+    settle(tmp_path / "whole", rulebook, [spans])
+    whole = steps_of(tmp_path / "whole")
+    paid = whole.select(["input_tokens", "feature", "feature_from", "team", "team_from"])
+    assert sorted(tuple(row.values()) for row in paid.to_pylist()) == [
+        (1000, None, "none", "t", "link"),
+        (2000, "d", "link", "t", "ancestor"),
+    ]
+    parts = [spans.slice(row, 1) for row in range(spans.num_rows)]
+    orders = list(itertools.permutations(parts))
+    for number, order in enumerate(random.Random(5).sample(orders, 6)):
+        data = tmp_path / str(number)
+        for part in order:
+            settle(data, rulebook, [part])
+        assert steps_of(data).equals(whole)
+        version = LedgerReader(data / "ledger").snapshot().version
+        settle(data, rulebook, [*order, spans])
+        assert LedgerReader(data / "ledger").snapshot().version == version

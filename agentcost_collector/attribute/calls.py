@@ -19,7 +19,9 @@ from agentcost_collector.attribute.ownership import (
     same_model,
     same_numbers,
 )
+from agentcost_collector.attribute.servers import server_twins, serving_processes
 from agentcost_collector.attribute.siblings import (
+    beside,
     buckets,
     loose_buckets,
     match_bucket,
@@ -27,7 +29,7 @@ from agentcost_collector.attribute.siblings import (
     pair_in_step,
     silent_pair,
 )
-from agentcost_collector.attribute.tree import NONE, Tree, below, nearest, sum_below
+from agentcost_collector.attribute.tree import NONE, below, below_orphan, nearest, sum_below
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
 
@@ -53,10 +55,11 @@ def own_calls(s: Spans, rules: Rules) -> Ownership:
     _nested_twins(s, o)
     _written_twins(s, o, numbers & ~modelled & s.writes_on_caller)
     _carriers(s, o, numbers & ~modelled, rules)
-    _sibling_twins(s, o, rules)
+    serves = serving_processes(s, live & modelled)
+    _sibling_twins(s, o, serves, rules)
     _same_response(s, o)
-    _silent_calls(s, o, live & modelled & ~numbers, rules)
-    _settle(s, o)
+    _silent_calls(s, o, live & modelled & ~numbers, serves, rules)
+    _settle(s, o, serves)
     _residuals(s, o, numbers & ~modelled & ~o.call & s.sums_this_call)
     return o
 
@@ -154,7 +157,7 @@ def _copies(s: Spans, bare: np.ndarray, sums: np.ndarray, rules: Rules) -> np.nd
 def _orphan_call_within(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> np.ndarray:
     """For each carrier a call that lost its ancestors and ran in its process and time, or -1."""
     found = np.full(len(carriers), NONE, np.int64)
-    orphans = np.flatnonzero((o.survivor >= 0) & _below_orphan(s.tree))
+    orphans = np.flatnonzero((o.survivor >= 0) & below_orphan(s.tree))
     hurt = np.isin(s.tree.trace[carriers], s.tree.trace[orphans])
     for i in np.flatnonzero(hurt):  # only carriers of a trace that lost a span
         row = carriers[i]
@@ -169,17 +172,14 @@ def _orphan_call_within(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rul
     return found
 
 
-def _below_orphan(tree: Tree) -> np.ndarray:
-    """Spans whose chain of parents ends at a span that names a missing parent."""
-    return tree.orphan | (nearest(tree.parent, tree.orphan) >= 0)
-
-
-def _sibling_twins(s: Spans, o: Ownership, rules: Rules) -> None:
-    """Spans of different scopes beside each other that report the same call."""
+def _sibling_twins(s: Spans, o: Ownership, serves: np.ndarray, rules: Rules) -> None:
+    """Spans of different scopes, or of client and server, beside each other that report the same
+    call."""
     pair_in_step(s, o, rules)
     for found in (buckets, loose_buckets):
         for bucket in found(s, np.flatnonzero(o.call)):
-            match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, may_be_twins)
+            match_bucket(s, o, bucket, s.scope, beside(s, rules, may_be_twins))
+    server_twins(s, o, serves, np.flatnonzero(o.call), rules, may_be_twins)
 
 
 def _same_response(s: Spans, o: Ownership) -> None:
@@ -212,7 +212,9 @@ def _one_call(s: Spans, a: int, b: int) -> bool:
     return bool(overlap or same_numbers(s, *pair)[0])
 
 
-def _silent_calls(s: Spans, o: Ownership, silent: np.ndarray, rules: Rules) -> None:
+def _silent_calls(
+    s: Spans, o: Ownership, silent: np.ndarray, serves: np.ndarray, rules: Rules
+) -> None:
     """Model spans without usage: calls if something shows it, else twins or mere wrappers."""
     if not silent.any():
         return
@@ -233,10 +235,12 @@ def _silent_calls(s: Spans, o: Ownership, silent: np.ndarray, rules: Rules) -> N
         reported = outer[rest]
         twin = (reported >= 0) & same[np.maximum(reported, 0)] & ~silent[np.maximum(reported, 0)]
         drop(o, rest[twin], reported[twin], UsageReason.NESTED_TWIN)
-        _judge_silent(s, o, rest[~twin], rules)
+        _judge_silent(s, o, rest[~twin], serves, rules)
 
 
-def _judge_silent(s: Spans, o: Ownership, rows: np.ndarray, rules: Rules) -> None:
+def _judge_silent(
+    s: Spans, o: Ownership, rows: np.ndarray, serves: np.ndarray, rules: Rules
+) -> None:
     """What is left is a call if it is a leaf or has a response id; the rest says nothing."""
     structural = ~np.isin(s.kind, tuple(KINDS.index(k) for k in (Kind.HTTP, Kind.OTHER)))
     leaf = below(s.tree, structural)[rows] < 0
@@ -253,18 +257,20 @@ def _judge_silent(s: Spans, o: Ownership, rows: np.ndarray, rules: Rules) -> Non
     o.survivor[calls] = calls
     if len(calls):
         kind = s.kind[calls[0]]
-        beside = np.flatnonzero(o.call & (s.kind == kind))
+        beside_calls = np.flatnonzero(o.call & (s.kind == kind))
         silent = np.zeros(len(s.kind), bool)
         silent[calls] = True
         for found in (buckets, loose_buckets):
-            for bucket in found(s, beside[o.call[beside]]):
+            for bucket in found(s, beside_calls[o.call[beside_calls]]):
                 if silent[bucket].any():
-                    match_bucket(s, o, bucket, rules, UsageReason.SIBLING_TWIN, silent_pair)
+                    match_bucket(s, o, bucket, s.scope, beside(s, rules, silent_pair))
+        server_twins(s, o, serves, beside_calls[o.call[beside_calls]], rules, silent_pair)
 
 
-def _settle(s: Spans, o: Ownership) -> None:
+def _settle(s: Spans, o: Ownership, serves: np.ndarray) -> None:
     """Follows chains of twins to their end, then counts each group for its best span: one with
-    numbers, in the process of the group's outermost, the deepest, the latest to start."""
+    numbers, in the process of the group's outermost that serves no one, the deepest, the latest
+    to start."""
     for _ in range(64):
         known = np.flatnonzero(o.survivor >= 0)
         target = o.survivor[o.survivor[known]]
@@ -276,7 +282,8 @@ def _settle(s: Spans, o: Ownership) -> None:
     heads = np.unique(o.survivor[twins])
     member = np.concatenate([heads, twins])
     group = np.concatenate([heads, o.survivor[twins]])
-    outermost = member[np.lexsort((member, s.start[member], s.tree.depth[member], group))]
+    order = np.lexsort((member, s.start[member], s.tree.depth[member], serves[member], group))
+    outermost = member[order]
     _, first = np.unique(o.survivor[outermost], return_index=True)
     home = np.zeros(len(o.survivor), np.int64)
     home[heads] = s.process[outermost[first]]
@@ -303,7 +310,7 @@ def _residuals(s: Spans, o: Ownership, carriers: np.ndarray) -> None:
     more_in = s.input - sum_below(s.tree, given)
     more_out = s.output - sum_below(s.tree, got)
     calls = np.flatnonzero(o.call & (s.input >= 0))
-    lost = _below_orphan(s.tree)
+    lost = below_orphan(s.tree)
     for row in rows[(more_in[rows] > 0) & (more_out[rows] > 0)]:  # a surplus is rare
         same = calls[s.tree.trace[calls] == s.tree.trace[row]]
         near = lost[same] & (s.process[same] == s.process[row])

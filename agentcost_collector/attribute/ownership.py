@@ -23,6 +23,8 @@ class Spans:
 
     tree: Tree
     kind: np.ndarray
+    server: np.ndarray
+    """Spans of OTLP kind SERVER: they answer a request."""
     scope: np.ndarray
     process: np.ndarray
     model: np.ndarray
@@ -90,9 +92,12 @@ def same_model(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def contained(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarray:
     """One of the two intervals lies in the other, give or take the slack."""
-    inside = (s.start[a] >= s.start[b] - slack_ns) & (s.end[a] <= s.end[b] + slack_ns)
-    around = (s.start[b] >= s.start[a] - slack_ns) & (s.end[b] <= s.end[a] + slack_ns)
-    return inside | around
+    return inside(s, a, b, slack_ns) | inside(s, b, a, slack_ns)
+
+
+def inside(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarray:
+    """The interval of `a` lies in that of `b`, give or take the slack."""
+    return (s.start[a] >= s.start[b] - slack_ns) & (s.end[a] <= s.end[b] + slack_ns)
 
 
 def same_id(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from agentcost_collector.model.reasons import UsageReason
 _TOOL, _RETRIEVAL, _EMBEDDING, _HTTP = (
     KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.EMBEDDING, Kind.HTTP)
 )
+_LLM, _OTHER = (KINDS.index(k) for k in (Kind.LLM, Kind.OTHER))
 _SERVER = 2  # OTLP SpanKind
 _PAIRS_MAX = 1 << 20
 
@@ -49,6 +50,8 @@ def unseen_calls(
 ) -> np.ndarray:
     """POST requests to a model provider with no model span above: calls nobody instrumented.
 
+    Where the URL is known, only those to the paths of model calls.
+
     Where the model span was not made current, its request hangs beside it: a request within the
     time of a call of the same provider and process carries that call.
     """
@@ -60,6 +63,7 @@ def unseen_calls(
     provider = facts.column("provider").combine_chunks()
     code = pc.dictionary_encode(provider.cast(pa.string())).indices.fill_null(-1).to_numpy()
     unseen: np.ndarray = http & (code >= 0) & client & posts.fill_null(False).to_numpy()
+    unseen &= facts.column("request_kind").fill_null(_LLM).to_numpy() != _OTHER
     for row, call in _around(s, np.flatnonzero(unseen), o.call, slack_ns):
         same = (code[row] == code[call]) | (code[call] < 0)
         row, call = row[same], call[same]

@@ -21,11 +21,15 @@ from agentcost_collector.attribute.ownership import (
 from agentcost_collector.attribute.tree import is_ancestor
 from agentcost_collector.model.reasons import UsageReason
 
-Test = Callable[[Spans, np.ndarray, np.ndarray], np.ndarray]
-"""Whether pairs of rows may be one call."""
+MayBe = Callable[[Spans, np.ndarray, np.ndarray], np.ndarray]
+"""Whether what pairs of rows report may be of one call."""
+
+Test = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Whether pairs of rows may be one call, by what they report and where they are."""
 
 
 _PAIRS_MAX = 1 << 20
+_SIBLING = UsageReason.SIBLING_TWIN
 
 
 def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
@@ -76,10 +80,10 @@ def pair_in_step(s: Spans, o: Ownership, rules: Rules) -> None:
     one_scope = s.scope[a] == np.repeat(s.scope[rows[starts]], half)
     other = s.scope[b] == np.repeat(s.scope[rows[starts + half]], half)
     fits = one_scope & other & (s.scope[a] != s.scope[b])
-    fits &= _fits(s, a, b, rules, may_be_twins)
+    fits &= beside(s, rules, may_be_twins)(a, b)
     whole = np.ones(len(starts), bool)
     np.logical_and.at(whole, group, fits)
-    drop(o, b[whole[group]], a[whole[group]], UsageReason.SIBLING_TWIN)
+    drop(o, b[whole[group]], a[whole[group]], _SIBLING)
 
 
 def may_be_twins(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -103,60 +107,61 @@ def silent_pair(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def match_bucket(
-    s: Spans, o: Ownership, bucket: np.ndarray, rules: Rules, reason: UsageReason, may_be: Test
+    s: Spans, o: Ownership, bucket: np.ndarray, source: np.ndarray, test: Test
 ) -> None:
-    """Pairs a bucket scope by scope: as many pairs as possible, the best fitting first.
+    """Pairs a bucket source by source (scopes, or processes): as many pairs as possible, the best
+    fitting first.
 
-    A call that has a twin already may have another, of a scope that is not among its twins.
+    A call that has a twin already may have another, of a source that is not among its twins.
     """
-    known = _scopes_of_twins(s, o, bucket)
+    known = _sources_of_twins(o, bucket, source)
     groups: list[list[int]] = []
-    for scope in np.unique(s.scope[bucket]):
-        members = bucket[s.scope[bucket] == scope]
+    for one in np.unique(source[bucket]):
+        members = bucket[source[bucket] == one]
         if not groups:
             groups = [[int(m)] for m in members]
             continue
-        edges = _edges(s, groups, members, rules, may_be)
+        edges = _edges(s, groups, members, test)
         if known:
-            edges = _without_shared_scopes(s, groups, members, edges, known)
+            edges = _without_shared_sources(source, groups, members, edges, known)
         paired = _matching(len(members), edges)
         taken = set(paired)
         for member, group in paired.items():
             groups[group].append(int(members[member]))
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
     for twins in groups:
-        drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), reason)
+        drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), _SIBLING)
 
 
-def _scopes_of_twins(s: Spans, o: Ownership, bucket: np.ndarray) -> dict[int, set[int]]:
-    """Row -> scopes of the siblings that were found to be its twins before."""
-    twin = np.flatnonzero(o.reason == reason_code(UsageReason.SIBLING_TWIN))
+def _sources_of_twins(o: Ownership, bucket: np.ndarray, source: np.ndarray) -> dict[int, set[int]]:
+    """Row -> sources of the siblings that were found to be its twins before."""
+    twin = np.flatnonzero(o.reason == reason_code(_SIBLING))
     twin = twin[np.isin(o.survivor[twin], bucket)]
     known: dict[int, set[int]] = {}
-    for head, scope in zip(o.survivor[twin].tolist(), s.scope[twin].tolist(), strict=True):
-        known.setdefault(head, set()).add(scope)
+    for head, one in zip(o.survivor[twin].tolist(), source[twin].tolist(), strict=True):
+        known.setdefault(head, set()).add(one)
     return known
 
 
-def _without_shared_scopes(
-    s: Spans,
+def _without_shared_sources(
+    source: np.ndarray,
     groups: Sequence[list[int]],
     members: np.ndarray,
     edges: list[list[int]],
     known: dict[int, set[int]],
 ) -> list[list[int]]:
-    """Leaves out pairs that would give a call two spans of one scope."""
+    """Leaves out pairs that would give a call two spans of one source."""
 
-    def scopes(rows: Sequence[int]) -> set[int]:
-        return {int(s.scope[r]) for r in rows}.union(*(known.get(r, set()) for r in rows))
+    def sources(rows: Sequence[int]) -> set[int]:
+        return {int(source[r]) for r in rows}.union(*(known.get(r, set()) for r in rows))
 
-    taken = [scopes(group) for group in groups]
-    own = [scopes([int(m)]) for m in members]
+    taken = [sources(group) for group in groups]
+    own = [sources([int(m)]) for m in members]
     return [[g for g in joins if not taken[g] & own[m]] for m, joins in enumerate(edges)]
 
 
 def _edges(
-    s: Spans, groups: Sequence[list[int]], members: np.ndarray, rules: Rules, may_be: Test
+    s: Spans, groups: Sequence[list[int]], members: np.ndarray, test: Test
 ) -> list[list[int]]:
     """For every member the groups it may join, best fit first.
 
@@ -166,12 +171,12 @@ def _edges(
     if len(g) * len(members) > _PAIRS_MAX:
         count = min(len(g), len(members))
         by_start = g[np.argsort(s.start[g], kind="stable")][:count]
-        fits = _fits(s, members[:count], by_start, rules, may_be)
+        fits = test(members[:count], by_start)
         place = np.argsort(s.start[g], kind="stable")
         found = [[int(place[i])] if fit else [] for i, fit in enumerate(fits.tolist())]
         return found + [[] for _ in range(len(members) - count)]
     a, b = np.repeat(members, len(g)), np.tile(g, len(members))
-    fits = _fits(s, a, b, rules, may_be)
+    fits = test(a, b)
     distance = np.abs(s.start[a] - s.start[b]) + np.abs(s.end[a] - s.end[b])
     distance = np.where(same_id(s, a, b), -1, distance)
     ranked = np.argsort(distance.reshape(len(members), -1), axis=1, kind="stable")
@@ -179,10 +184,14 @@ def _edges(
     return [[int(j) for j in ranked[i] if allowed[i, j]] for i in range(len(members))]
 
 
-def _fits(s: Spans, a: np.ndarray, b: np.ndarray, rules: Rules, may_be: Test) -> np.ndarray:
+def beside(s: Spans, rules: Rules, may_be: MayBe) -> Test:
     """One interval in the other, no proof of two calls, and neither above the other."""
-    fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
-    return fits & ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
+
+    def test(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
+        return fits & ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
+
+    return test
 
 
 def _matching(members: int, edges: Sequence[Sequence[int]]) -> dict[int, int]:

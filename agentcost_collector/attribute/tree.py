@@ -123,6 +123,11 @@ def sum_below(tree: Tree, values: np.ndarray) -> np.ndarray:
     return total
 
 
+def below_orphan(tree: Tree) -> np.ndarray:
+    """Spans whose chain of parents ends at a span that names a missing parent."""
+    return tree.orphan | (nearest(tree.parent, tree.orphan) >= 0)
+
+
 def is_ancestor(tree: Tree, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Whether `upper[i]` is a strict ancestor of `lower[i]`."""
     at = tree.parent[lower]

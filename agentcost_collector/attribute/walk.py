@@ -18,6 +18,7 @@ from agentcost_collector.model.reasons import UsageReason
 from agentcost_collector.model.tables import codes
 
 _TOOL, _RETRIEVAL, _AGENT = (KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.AGENT))
+_SERVER = 2  # OTLP SpanKind
 _HTTP, _COMPUTE, _LLM = (KINDS.index(k) for k in (Kind.HTTP, Kind.COMPUTE, Kind.LLM))
 
 
@@ -52,7 +53,8 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     _name_transport(numbers, ownership)
     metered = _metered_requests(facts, numbers, ownership, config) & live
     unseen = unseen_calls(spans, facts, numbers, ownership, slack_ns) & live & ~metered
-    kind[metered], kind[unseen] = _TOOL, _LLM
+    kind[metered] = _TOOL
+    kind[unseen] = facts.column("request_kind").fill_null(_LLM).to_numpy()[unseen]
     step |= metered | unseen
     again = np.flatnonzero(~live)
     ownership.survivor[again] = tree.repeated_of[again]
@@ -77,6 +79,7 @@ def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) ->
     return Spans(
         tree=tree,
         kind=kind,
+        server=spans.column("kind").fill_null(0).to_numpy() == _SERVER,
         scope=code(spans.column("scope_name")),
         process=facts.column("process").to_numpy().astype(np.int64),
         model=model,

@@ -23,6 +23,8 @@ FIRST = "first"
 
 _DEFAULT = Config()
 _ORDER = ("trace_id", "started_at", "step_id", "sign")
+_TELLING = [name for name in CONTENT if name != "card_digest"]
+"""An edition of the rate card that changes nothing for a step is no reason to book it again."""
 
 
 def book_charges(
@@ -36,9 +38,10 @@ def book_charges(
 
     `wanted` is CHARGES of some traces; `booked` is all ENTRIES of the same traces (a trace that
     is only in `booked` is reversed whole). A charge equal to a standing one in every column of
-    CHARGES yields nothing. Rows of traces without any entry are `first`, all others `correction`.
-    Sorted by trace_id, started_at, step_id, sign. `batch_seq` and `row_no` are 0: the ledger
-    numbers its rows. Cost: O(wanted), plus about COST us a charge of traces that have entries.
+    CHARGES but `card_digest` yields nothing. Rows of traces without any entry are `first`, all
+    others `correction`. Sorted by trace_id, started_at, step_id, sign. `batch_seq` and `row_no` are
+    0: the ledger numbers its rows. Cost: O(wanted), plus about COST us a charge of traces that have
+    entries.
     """
     wanted = _with_closed_environment(conform(wanted, CHARGES), config)
     if not booked.num_rows:
@@ -83,7 +86,7 @@ def _difference(wanted: pa.Table, standing: pa.Table) -> tuple[pa.Table, pa.Tabl
     at = pc.index_in(wanted["step_id"], value_set=standing["step_id"].combine_chunks())
     there = pc.is_valid(at).to_numpy()
     found = pc.drop_null(at).to_numpy()
-    differs = ~same_rows(_rows(wanted, np.flatnonzero(there)), _rows(standing, found), CONTENT)
+    differs = ~same_rows(_rows(wanted, np.flatnonzero(there)), _rows(standing, found), _TELLING)
     missing, unwanted = ~there, np.ones(standing.num_rows, bool)
     missing[there] = unwanted[found] = differs
     return (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,21 +19,27 @@ STANDING = pa.schema([*CHARGES, ("date", pa.date32()), ("net", pa.int64())])
 charge is one row with net 1."""
 
 _KEYS = [*CONTENT, "date"]
-_BOOKED_IN_ORDER = ("step_id", "booked_at", "row_no")
 
 
 def standing_charges(entries: pa.Table) -> pa.Table:
     """STANDING rows of ENTRIES, those with net 0 left out.
 
-    Steps that were never reversed pass as they are. A step with a history is mostly a row, its
-    reversal, the next row and so on: then the last row stands. Only what is not so is grouped.
+    A step mostly has one row; with a history it has a row, its reversal, the next row and so on:
+    then the last row stands. Only what is not so is grouped.
     """
-    reversed_ids = pc.unique(entries.filter(pc.less(entries["sign"], 0))["step_id"])
-    if not len(reversed_ids):  # nothing to net out: grouping is the dear part
+    sign = entries["sign"].to_numpy()
+    if (sign > 0).all():  # nothing to net out
         return _original(entries)
-    corrected = pc.is_in(entries["step_id"], value_set=reversed_ids)
-    last, other = _last_of_histories(entries.filter(corrected))
-    return concat([_original(entries.filter(pc.invert(corrected))), last, other], STANDING)
+    entries = entries.combine_chunks()
+    last, others = _last_of_histories(entries, sign)
+    standing = _original(entries.take(pa.array(last)))
+    if not len(others):
+        return standing
+    rest = entries.take(pa.array(others))
+    minus = pc.less(rest["sign"], 0)
+    parts = [rest.filter(pc.invert(minus)), negated(rest.filter(minus))]
+    netted = net_of(concat(map(_original, parts), STANDING), _KEYS, [])
+    return concat([standing, netted], STANDING)
 
 
 def net_of(rows: pa.Table, keys: list[str], largest: list[str]) -> pa.Table:
@@ -56,16 +64,21 @@ def negated(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def same_rows(one: pa.Table, other: pa.Table, names: list[str]) -> np.ndarray:
+def same_rows(one: pa.Table, other: pa.Table, names: Sequence[str]) -> np.ndarray:
     """For each row, whether `one` and `other` agree in every column of `names`; NULL is NULL."""
     same = np.ones(one.num_rows, bool)
     for name in names:
-        a, b = one[name], other[name]
-        if not a.equals(b):  # columns mostly agree whole, and that is seen fastest
-            equal = pc.fill_null(pc.equal(a, b), False)
-            both_null = pc.and_(pc.is_null(a), pc.is_null(b))
-            same &= pc.or_(equal, both_null).to_numpy()
+        same &= _same(one[name], other[name])
     return same
+
+
+def _same(a: pa.ChunkedArray, b: pa.ChunkedArray) -> np.ndarray | bool:
+    if a.equals(b):  # columns mostly agree whole, and that is seen fastest
+        return True
+    equal = pc.fill_null(pc.equal(a, b), False)
+    both_null = pc.and_(pc.is_null(a), pc.is_null(b))
+    rows: np.ndarray = pc.or_(equal, both_null).to_numpy()
+    return rows
 
 
 def _original(entries: pa.Table) -> pa.Table:
@@ -73,25 +86,30 @@ def _original(entries: pa.Table) -> pa.Table:
     return conform(rows, STANDING)
 
 
-def _last_of_histories(entries: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """STANDING of steps where each reversal cancels the row before it, and of all others."""
-    order = pc.sort_indices(entries, sort_keys=[(name, "ascending") for name in _BOOKED_IN_ORDER])
-    entries = entries.take(order).combine_chunks()
-    ids, sign = entries["step_id"].combine_chunks(), entries["sign"].to_numpy()
-    begins = np.concatenate([[True], pc.not_equal(ids[1:], ids[:-1]).to_numpy(False)])
-    step = np.cumsum(begins) - 1
-    nth = np.arange(len(step)) - np.flatnonzero(begins)[step]
-    sound = np.where(nth % 2, -1, 1) == sign
-    minus = np.flatnonzero(sign < 0)
-    reversals = negated(entries.take(pa.array(minus)))
-    rows = entries.take(pa.array(np.maximum(minus - 1, 0)))
-    sound[minus] &= same_rows(reversals, rows, _KEYS)
-    is_sound = np.logical_and.reduceat(sound, np.flatnonzero(begins))[step]
-    stands = is_sound & np.append(begins[1:], True) & (sign > 0)
-    rest = entries.filter(pa.array(~is_sound))
-    minus_rest = pc.less(rest["sign"], 0)
-    both = [
-        _original(rest.filter(pc.invert(minus_rest))),
-        _original(negated(rest.filter(minus_rest))),
-    ]
-    return _original(entries.filter(pa.array(stands))), net_of(concat(both, STANDING), _KEYS, [])
+def _last_of_histories(entries: pa.Table, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of steps where each reversal cancels the row before it: the rows that stand. Of all other
+    steps: every row. Both rise."""
+    step = pc.dictionary_encode(entries["step_id"].combine_chunks()).indices.to_numpy()
+    booked_at = entries["booked_at"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((entries["row_no"].to_numpy(), booked_at, step))
+    begins = np.append(True, step[order[1:]] != step[order[:-1]])
+    starts = np.flatnonzero(begins)
+    nth = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    sound = np.where(nth % 2, -1, 1) == sign[order]
+    pair = np.flatnonzero((sign[order] < 0) & ~begins)
+    sound[pair] &= _cancels(entries, order[pair], order[pair - 1])
+    is_sound = np.logical_and.reduceat(sound, starts)[np.cumsum(begins) - 1]
+    stands = is_sound & np.append(begins[1:], True) & (sign[order] > 0)
+    return np.sort(order[stands]), np.sort(order[~is_sound])
+
+
+def _cancels(entries: pa.Table, reversals: np.ndarray, originals: np.ndarray) -> np.ndarray:
+    """For each pair of rows, whether the first is exactly the reversal of the second."""
+    cancels = np.ones(len(reversals), bool)
+    minus, plus = pa.array(reversals), pa.array(originals)
+    for name in _KEYS:
+        column = entries[name]
+        if column.null_count < len(column):
+            reversal = column.take(minus)
+            cancels &= _same(pc.negate(reversal) if name in SIGNED else reversal, column.take(plus))
+    return cancels

@@ -20,7 +20,9 @@ from agentcost_collector.cli import (
     children,
     duckdb_file,
     explain,
+    policy,
     replay,
+    restate,
     send,
     serve,
     sql,
@@ -68,12 +70,14 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
+app.command("restate")(restate.restate)
 app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
+app.add_typer(policy.app, name="policy")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 

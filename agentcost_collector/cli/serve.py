@@ -9,6 +9,7 @@ import typer
 from agentcost_collector.cli.options import (
     ConfigOption,
     DataOption,
+    PolicyOption,
     RateCardsOption,
     settings_from,
     writing,
@@ -40,6 +41,7 @@ def serve(
     grpc: GrpcOption = None,
     http: HttpOption = None,
     rate_cards: RateCardsOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Run the collector: take in traces over OTLP, keep the ledger.
 
@@ -51,7 +53,9 @@ def serve(
 
     listen = {"grpc": grpc, "http": http}
     receive: dict[str, Any] = {key: value for key, value in listen.items() if value is not None}
-    settings = writing(settings_from(config, data, rate_cards, receive=receive or None))
+    settings = writing(
+        settings_from(config, data, rate_cards, policy=policy, receive=receive or None)
+    )
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

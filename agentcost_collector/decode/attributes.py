@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,12 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     urls = keep.url_keys(keys.dictionary)[code_of_row[rows]]
     if urls.any():
         mask = pa.array(urls)
-        texts = pc.replace_with_mask(texts, mask, _hosts(texts.filter(mask)))
+        texts = pc.replace_with_mask(texts, mask, _hosts(texts.filter(mask), keep.url_paths))
+    numbers = keep.number_keys(keys.dictionary)[code_of_row[rows]]
+    if numbers.any():
+        mask = pa.array(numbers)
+        names = {name: None for some in keep.numbers.values() for name in some}
+        texts = pc.replace_with_mask(texts, mask, _numbers(texts.filter(mask), list(names)))
     if texts.null_count:
         readable = texts.is_valid()
         rows, texts = rows[readable.to_numpy(zero_copy_only=False)], texts.filter(readable)
@@ -68,9 +75,27 @@ def resource_text(raw: bytes, keep: Keep, config: Config) -> str:
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-def _hosts(urls: pa.StringArray) -> pa.StringArray:
-    """The host of each URL, in lower case; NULL where there is none."""
-    return pc.ascii_lower(pc.struct_field(pc.extract_regex(urls, _HOST), "host"))
+def _hosts(urls: pa.StringArray, paths: Sequence[str]) -> pa.StringArray:
+    """The host of each URL, in lower case, and behind it the one of `paths` that its path ends
+    with; NULL where there is no host."""
+    hosts = pc.ascii_lower(pc.struct_field(pc.extract_regex(urls, _HOST), "host"))
+    known = "|".join(map(re.escape, paths))
+    pattern = rf"{_HOST}(?::\d*)?(?:/[^?#]*?)??(?P<path>{known})/?(?:[?#].*)?$"
+    path = pc.struct_field(pc.extract_regex(urls, pattern), "path")
+    return pc.binary_join_element_wise(hosts, path.fill_null(""), "")
+
+
+def _numbers(texts: pa.StringArray, names: Sequence[str]) -> pa.StringArray:
+    """JSON objects of the integers of these names, wherever they stand in the JSON of each text;
+    NULL where there are none. A name within a text of the JSON has its quotes escaped: no match."""
+    parts = []
+    for name in names:
+        pattern = rf'"{re.escape(name)}"\s*:\s*(?P<number>\d{{1,15}})\s*[,}}\]]'
+        number = pc.struct_field(pc.extract_regex(texts, pattern), "number")
+        parts.append(pc.binary_join_element_wise(f'"{name}":', number, ""))
+    joined = pc.binary_join_element_wise(*parts, ",", null_handling="skip")
+    found = pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+    return pc.binary_join_element_wise("{", found, "}", "")
 
 
 def _ranked(distinct: pa.BinaryArray, wanted: np.ndarray) -> tuple[pa.StringArray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +24,20 @@ class Keep:
         resource_prefixes: Iterable[str],
         presence: Iterable[str] = (),
         urls: Iterable[str] = (),
+        url_paths: Iterable[str] = (),
+        numbers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Of the keys in `presence` it is kept that they are there, not what they hold; of those
-        in `urls` the host alone, for the rest of a URL may be anything."""
+        in `urls` the host, for the rest of a URL may be anything, and the one of `url_paths` that
+        its path ends with. Of the keys in `numbers`, which hold JSON, the numbers of these names
+        are kept and nothing else."""
         bare, hosts = frozenset(presence), frozenset(urls)
         self._presence = frozenset(key.encode() for key in bare)
+        self._numbers = frozenset(key.encode() for key in numbers or ())
         self._urls = frozenset(key.encode() for key in hosts)
-        self._span = _Judge({*keys} | bare | hosts, prefixes)
+        self.url_paths = tuple(url_paths)
+        self.numbers = dict(numbers or {})
+        self._span = _Judge({*keys, *self.numbers} | bare | hosts, prefixes)
         self._resource = _Judge(resource_keys, resource_prefixes)
 
     def span_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
@@ -43,8 +50,12 @@ class Keep:
         return _mask(distinct, self._presence)
 
     def url_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
-        """Mask of the span attribute keys of which only the host is kept."""
+        """Mask of the span attribute keys of which only host and known path are kept."""
         return _mask(distinct, self._urls)
+
+    def number_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
+        """Mask of the span attribute keys of which only some numbers are kept."""
+        return _mask(distinct, self._numbers)
 
     def resource_key(self, key: bytes) -> bool:
         """Whether to keep a resource attribute of this key."""

@@ -9,8 +9,20 @@ Readers take the file list from the Delta log, never from a directory listing.
 """
 
 from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.history import History, Period, Slice
 from agentcost_collector.ledger.ledger import Booked, Commit, Ledger
 from agentcost_collector.ledger.reader import LedgerReader, Snapshot
 from agentcost_collector.ledger.turns import is_wanted
 
-__all__ = ["Booked", "Commit", "Config", "Ledger", "LedgerReader", "Snapshot", "is_wanted"]
+__all__ = [
+    "Booked",
+    "Commit",
+    "Config",
+    "History",
+    "Ledger",
+    "LedgerReader",
+    "Period",
+    "Slice",
+    "Snapshot",
+    "is_wanted",
+]

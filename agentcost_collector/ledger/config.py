@@ -28,7 +28,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     index_traces_max: int = Field(default=20_000_000, ge=1)
     """Traces that the index holds at most, 12 bytes of memory each; the window shrinks to fit."""
 
-    scan_days: int = Field(default=2, ge=0)
+    scan_days: int = Field(default=2, ge=1)
     """Days before and after a late span in which the scan looks for the rest of its trace."""
 
     checkpoint_every: int = Field(default=25, ge=1)

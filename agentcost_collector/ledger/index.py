@@ -1,10 +1,13 @@
 """Which data files hold a trace: a rebuildable index over the recent part of the ledger.
 
-One group per commit: the files it wrote and a 64-bit key of every trace in them. Groups live in
-a SQLite file; the keys also in memory, in a few sorted runs. A key is a filter and not an
-identity: whoever reads the files compares whole trace ids.
+One group per commit: the files it wrote, a 64-bit key of every trace in them, and another one of
+every trace that a span in them links to. Groups live in a SQLite file; the keys also in memory, in
+a few sorted runs. A key is a filter and not an identity: whoever reads the files compares whole
+trace ids.
 
-`since_ns` is the promise: every commit at or after it is in here, None for every commit there is.
+`since_ns` is the promise: a stored trace with a span that began at or after it, by the clock of
+its sender, is in here; None for every trace there is. Clocks that are ahead by more than AHEAD_NS
+are taken to be ahead by that.
 A group is `sure` where a trace found in it is found with all its other groups.
 """
 
@@ -21,24 +24,27 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS boundary (since_ns INTEGER);
     CREATE TABLE IF NOT EXISTS groups (
-        id INTEGER PRIMARY KEY, committed_ns INTEGER, sure INTEGER, spans TEXT, entries TEXT,
+        id INTEGER PRIMARY KEY, until_ns INTEGER, sure INTEGER, spans TEXT, entries TEXT,
         keys BLOB, crc INTEGER
     );
 """
+_LINK = np.int64(0x5555555555555555)  # sets the key of a linked trace apart from its own
 HOUR_NS = 3600 * 10**9
+AHEAD_NS = 48 * HOUR_NS
 
 
 @dataclass(frozen=True)
 class Group:
     """Data files written by one commit (or found by one scan), relative to their tables."""
 
-    committed_ns: int
+    until_ns: int
+    """When it was committed, or the last start in it where the clocks of its senders are ahead."""
     sure: bool
     spans: tuple[str, ...]
     entries: tuple[str, ...]
@@ -90,13 +96,13 @@ class Index:
                 raise sqlite3.DatabaseError("not an index of this version")
             database.executescript(_TABLES)
             (index.since_ns,) = database.execute("SELECT since_ns FROM boundary").fetchone()
-            for number, committed, sure, spans, entries, keys, crc in database.execute(
-                "SELECT id, committed_ns, sure, spans, entries, keys, crc FROM groups"
+            for number, until, sure, spans, entries, keys, crc in database.execute(
+                "SELECT id, until_ns, sure, spans, entries, keys, crc FROM groups"
             ):
                 if zlib.crc32(keys) != crc:
                     raise sqlite3.DatabaseError(f"group {number} is damaged")
                 files = tuple(json.loads(spans)), tuple(json.loads(entries))
-                index.groups[number] = Group(committed, bool(sure), *files)
+                index.groups[number] = Group(until, bool(sure), *files)
                 index._remember(np.frombuffer(keys, np.int64), number)
                 index._next = max(index._next, number + 1)
         except BaseException:
@@ -110,7 +116,13 @@ class Index:
 
     def find(self, trace_ids: pa.StringArray) -> Hits:
         """Groups that may hold each trace. Cost: about 0.5 us a trace."""
-        keys = trace_keys(trace_ids)
+        return self._find(trace_keys(trace_ids))
+
+    def find_linking(self, trace_ids: pa.StringArray) -> Hits:
+        """Groups that may hold a span that links to each trace. Cost: about 0.5 us a trace."""
+        return self._find(trace_keys(trace_ids) ^ _LINK)
+
+    def _find(self, keys: np.ndarray) -> Hits:
         order = np.argsort(keys)
         asked = keys[order]
         rows, groups = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
@@ -124,10 +136,16 @@ class Index:
             groups.append(run.groups[np.repeat(first[there], counts) + within])
         return Hits(np.concatenate(rows), np.concatenate(groups))
 
-    def add(self, trace_ids: pa.StringArray, group: Group) -> None:
-        """Remember that these traces have rows in the files of `group`."""
+    def add(
+        self, trace_ids: pa.StringArray, group: Group, linked: pa.StringArray | None = None
+    ) -> None:
+        """Remember that these traces have rows in the files of `group`, and to which traces spans
+        in them link."""
         number, self._next = self._next, self._next + 1
-        keys = np.unique(trace_keys(trace_ids))
+        keys = trace_keys(trace_ids)
+        if linked is not None:
+            keys = np.concatenate([keys, trace_keys(linked) ^ _LINK])
+        keys = np.unique(keys)
         self._write(number, group, keys)
         self.groups[number] = group
         self._remember(keys, number)
@@ -144,18 +162,18 @@ class Index:
         self._database.execute("UPDATE boundary SET since_ns = ?", (since_ns,))
 
     def prune(self, cut_ns: int, traces_max: int) -> None:
-        """Forget commits before `cut_ns`, and the oldest beyond `traces_max`, about once an hour.
+        """Forget groups before `cut_ns`, and the oldest beyond `traces_max`, about once an hour.
 
         A trace that has rows in a younger group keeps all its groups.
         """
-        oldest_ns = min((g.committed_ns for g in self.groups.values()), default=cut_ns)
+        oldest_ns = min((g.until_ns for g in self.groups.values()), default=cut_ns)
         if sum(len(run.keys) for run in self._runs) > traces_max:
-            times = sorted(group.committed_ns for group in self.groups.values())
+            times = sorted(group.until_ns for group in self.groups.values())
             cut_ns = max(cut_ns, times[len(times) // 2])
         elif cut_ns - (oldest_ns if self.since_ns is None else self.since_ns) < HOUR_NS:
             return
         merged = self._merged()
-        old = {n for n, group in self.groups.items() if group.committed_ns < cut_ns}
+        old = {n for n, group in self.groups.items() if group.until_ns < cut_ns}
         is_old = np.isin(merged.groups, list(old))
         kept = ~is_old | np.isin(merged.keys, merged.keys[~is_old])
         self._database.execute("BEGIN")
@@ -180,7 +198,7 @@ class Index:
         paths = json.dumps(group.spans), json.dumps(group.entries)
         self._database.execute(
             "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (number, group.committed_ns, group.sure, *paths, blob, zlib.crc32(blob)),
+            (number, group.until_ns, group.sure, *paths, blob, zlib.crc32(blob)),
         )
 
     def _remember(self, keys: np.ndarray, number: int) -> None:

@@ -9,7 +9,6 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
@@ -130,14 +129,30 @@ class Ledger:
             found = self._lookup.find(trace_ids, oldest_start_ns, newest_end_ns)
         return Booked(concat(found.spans, SPANS), concat(found.entries, ENTRIES))
 
+    def linking(self, trace_ids: pa.Array) -> pa.Table:
+        """trace_id, start_ns and end_ns of stored spans that link to one of the given traces.
+
+        Of traces that had a commit within the reach of the index. Cost where nothing links: about
+        0.5 us a trace.
+        """
+        with world_errors(self._directory):
+            return self._lookup.linking(trace_ids)
+
     def commit(
-        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+        self,
+        spans: pa.Table,
+        entries: pa.Table,
+        state: Mapping[str, int],
+        now_ns: int,
+        found: bool = True,
     ) -> Commit:
         """Append new evidence and entries, durable on return, and `state` with them.
 
-        `spans` must hold no span that `booked` returned. `batch_seq` and `row_no` of the entries
-        are given here. Nothing to append and an unchanged state makes no commit. TransientError
-        where the disk refused, ConfigError where another process commits for the same journal.
+        `spans` must hold no span that `booked` returned; `found` says that `booked` was asked for
+        all these traces, so that the index knows their other files. `batch_seq` and `row_no` of
+        the entries are given here. Nothing to append and an unchanged state makes no commit.
+        TransientError where the disk refused, ConfigError where another process commits for the
+        same journal.
         """
         if self._failed:
             raise TransientError(f"{self._directory}: a commit failed; open the ledger again")
@@ -150,15 +165,14 @@ class Ledger:
         spans, entries = conform(spans, SPANS), conform(entries, ENTRIES)
         group = Group(
             now_ns // 10**6 * 10**6,
-            True,
+            found,
             self._append_spans(spans, batch_seq, now_ns),
             self._append_entries(entries, batch_seq, state, now_ns),
         )
         with world_errors(self._directory):
             acknowledge(self._directory, self._spans, self._ledger, batch_seq, state)
-            ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
-            if len(ids):
-                self._lookup.add(pc.unique(ids), group)
+            if spans.num_rows or entries.num_rows:
+                self._lookup.add(spans, entries, group)
         self.state = dict(state)
         self._failed = False
         return Commit(batch_seq, spans.num_rows, entries.num_rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.ledger.config import Config
-from agentcost_collector.ledger.index import HOUR_NS, Group, Index
+from agentcost_collector.ledger.index import AHEAD_NS, HOUR_NS, Group, Index
 from agentcost_collector.ledger.log import Log
-from agentcost_collector.ledger.rows import day_of, read_rows, traces_in
+from agentcost_collector.ledger.rows import day_of, read_columns, read_linking, read_rows
 from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
 
 INDEX = "index.db"
@@ -50,28 +50,55 @@ class Lookup:
         """Open the index and bring it up to date with the two tables."""
         index, is_new = Index.open(directory / INDEX)
         lookup = cls(index, spans, ledger, config)
-        if is_new and (spans.live or ledger.live):
+        rebuilt = is_new and bool(spans.live or ledger.live)
+        if rebuilt:
             _logger.info("rebuilding the trace index", directory=str(directory))
             lookup._promise()
-        lookup._catch_up()
+        # traces of clocks that are ahead stay for longer than the others of their commit
+        lookup._catch_up((index.since_ns or 0) - (AHEAD_NS if rebuilt else 0))
         return lookup
 
     def close(self) -> None:
         """Close the index."""
         self._index.close()
 
-    def add(self, trace_ids: pa.Array, group: Group) -> None:
-        """Note a commit; forget what left the window."""
-        self._index.add(trace_ids, group)
-        cut = group.committed_ns - self._config.reopen_window_h * HOUR_NS
+    def add(self, spans: pa.Table, entries: pa.Table, group: Group) -> None:
+        """Note a commit of SPANS and ENTRIES; forget what left the window."""
+        ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
+        self._note(pc.unique(ids), spans, group)
+        cut = group.until_ns - self._config.reopen_window_h * HOUR_NS
         self._index.prune(cut, self._config.index_traces_max)
+
+    def _note(self, trace_ids: pa.Array, spans: pa.Table, group: Group) -> None:
+        """Index traces that have rows in a group, and what its spans link to.
+
+        Traces that claim to begin after the commit make a group of their own, so that only they
+        are kept for longer.
+        """
+        ahead = spans.filter(pc.greater(spans["start_ns"], group.until_ns))
+        if ahead.num_rows:
+            claimed = min(pc.max(ahead["start_ns"]).as_py(), group.until_ns + AHEAD_NS)
+            these = pc.unique(ahead["trace_id"])
+            self._index.add(these, replace(group, until_ns=claimed))
+            trace_ids = trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=these)))
+        links = spans["links"].combine_chunks().flatten()
+        self._index.add(trace_ids, group, pc.unique(links.field("trace_id")).drop_null())
+
+    def linking(self, trace_ids: pa.Array) -> pa.Table:
+        """Stored spans that link to the given traces, as far back as the index reaches: their
+        trace_id, start_ns and end_ns."""
+        numbers = np.unique(self._index.find_linking(trace_ids).groups).tolist()
+        paths = {path for number in numbers for path in self._index.groups[number].spans}
+        if not paths <= self._spans.live.keys():  # another process has compacted
+            paths = set(self._spans.live)
+        return read_linking(self._spans.directory, sorted(paths), trace_ids)
 
     def find(self, trace_ids: pa.Array, oldest_ns: Times, newest_ns: Times | None) -> Found:
         """All rows of the given traces."""
         hits = self._index.find(trace_ids)
         scan = np.zeros(len(trace_ids), bool)
         if self._index.since_ns is not None:
-            # senders' clocks may be up to an hour ahead
+            # a late span may have begun a while after what is stored
             scan = _each(oldest_ns, len(trace_ids)) < self._index.since_ns + HOUR_NS
             scan[hits.rows] = False
         new = scan.copy()
@@ -109,7 +136,7 @@ class Lookup:
             read = {path: read_rows(log.directory, [path], trace_ids, log.kind) for path in paths}
             tables.extend(read.values())
             held.append(tuple(path for path, rows in read.items() if rows.num_rows))
-        return Group(group.committed_ns, True, *held)
+        return Group(group.until_ns, True, *held)
 
     def _scan(
         self, trace_ids: pa.Array, new: pa.Array, days: set[tuple[int, int]], found: Found
@@ -144,8 +171,9 @@ class Lookup:
         since = max(times) - self._config.reopen_window_h * HOUR_NS
         self._index.restart(since if min(times) < since else None)
 
-    def _catch_up(self) -> None:
-        """Index the files that are live but not known, forget groups with files that are not live.
+    def _catch_up(self, since_ns: int) -> None:
+        """Index the files committed since then that are live but not known, forget groups with
+        files that are not live.
 
         Unknown files come from a crash before the index was written, a lost index or somebody
         else's compaction; which other files their traces are in is only sure if all are indexed.
@@ -159,15 +187,15 @@ class Lookup:
         )
         known_spans = {path for group in index.groups.values() for path in group.spans}
         known_entries = {path for group in index.groups.values() for path in group.entries}
-        for path in _unknown(self._spans.live, known_spans, index.since_ns):
-            self._index_file(self._spans, path, Group(0, True, (path,), ()))
-        for path in _unknown(self._ledger.live, known_entries, index.since_ns):
-            self._index_file(self._ledger, path, Group(0, True, (), (path,)))
-
-    def _index_file(self, log: Log, path: str, group: Group) -> None:
-        sure = self._index.since_ns is None
-        group = Group(log.live[path], sure, group.spans, group.entries)
-        self._index.add(traces_in(log.directory / path), group)
+        sure = index.since_ns is None
+        for path in _unknown(self._spans.live, known_spans, since_ns):
+            group = Group(self._spans.live[path], sure, (path,), ())
+            rows = read_columns(self._spans.directory / path, ["trace_id", "start_ns", "links"])
+            self._note(pc.unique(rows["trace_id"]), rows, group)
+        for path in _unknown(self._ledger.live, known_entries, since_ns):
+            group = Group(self._ledger.live[path], sure, (), (path,))
+            rows = read_columns(self._ledger.directory / path, ["trace_id"])
+            index.add(pc.unique(rows["trace_id"]), group)
 
 
 def _each(value: Times, rows: int) -> np.ndarray:
@@ -182,7 +210,7 @@ def _within(log: Log, days: set[tuple[int, int]]) -> tuple[str, ...]:
     )
 
 
-def _unknown(live: dict[str, int], known: set[str], since_ns: int | None) -> Iterator[str]:
+def _unknown(live: dict[str, int], known: set[str], since_ns: int) -> Iterator[str]:
     for path, committed_ns in live.items():
-        if path not in known and (since_ns is None or committed_ns >= since_ns):
+        if path not in known and committed_ns >= since_ns:
             yield path

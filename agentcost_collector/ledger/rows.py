@@ -19,6 +19,7 @@ from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.layout import Kind, stored
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.partition import closed_date, closed_environment
+from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import codes, concat, conform
 
 ENVIRONMENT_KEYS = ("deployment.environment.name", "deployment.environment")
@@ -86,10 +87,53 @@ def read_rows(table: Path, paths: Iterable[str], trace_ids: Sequence[str], kind:
     return concat((_of_file(table / path, wanted, kind) for path in paths), kind.rows)
 
 
-def traces_in(path: Path) -> pa.Array:
-    """Distinct trace ids in a data file."""
+def read_columns(path: Path, names: list[str]) -> pa.Table:
+    """Some columns of a data file."""
     with _opened(path) as file:
-        return pc.unique(file.read(["trace_id"])["trace_id"])
+        return file.read(names)
+
+
+def read_linking(table: Path, paths: Iterable[str], trace_ids: pa.Array) -> pa.Table:
+    """trace_id, start_ns and end_ns of the spans in these data files that link to `trace_ids`."""
+    names = ["trace_id", "start_ns", "end_ns"]
+    found = [pa.schema([SPANS.field(name) for name in names]).empty_table()]
+    for path in paths:
+        rows = read_columns(table / path, [*names, "links"])
+        links = rows["links"].combine_chunks()
+        hit = pc.is_in(links.flatten().field("trace_id"), value_set=trace_ids)
+        at = pc.unique(pc.list_parent_indices(links).filter(hit))
+        found.append(rows.select(names).take(at))
+    return pa.concat_tables(found)
+
+
+def trace_runs(path: Path, begin: str) -> tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray]:
+    """Of a data file, for each run of rows of one trace: its id, its first row, its rows, and the
+    least time in column `begin`, in ns. Cost: about COST ns a row."""
+    with _opened(path, ["trace_id"]) as file:
+        columns = file.read(["trace_id", begin])
+    ids = codes(columns["trace_id"])
+    code = ids.indices.to_numpy()
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
+    times = columns[begin]
+    to_ns = 1 if pa.types.is_integer(times.type) else 1000
+    times_ns = pc.fill_null(times.cast(pa.int64()), 0).to_numpy() * to_ns
+    begins_ns = np.minimum.reduceat(times_ns, first) if len(first) else times_ns
+    trace_ids = ids.dictionary.take(pa.array(code[first]))
+    return trace_ids, first, np.diff(np.append(first, len(code))), begins_ns
+
+
+def read_at(path: Path, at: np.ndarray, kind: Kind) -> pa.Table:
+    """Rows number `at` (rising) of a data file; reads the row groups that hold them."""
+    with _opened(path) as file:
+        groups = range(file.num_row_groups)
+        counts = np.array([file.metadata.row_group(g).num_rows for g in groups], np.int64)
+        group = np.searchsorted(np.cumsum(counts), at, "right")
+        rows = file.read_row_groups(np.unique(group).tolist())
+    counts[group] = 0
+    at = at - np.cumsum(counts)[group]  # less the rows of groups that were left out
+    if len(at) and at[-1] - at[0] == len(at) - 1:  # as they mostly are: nothing to copy
+        return _filed(rows.slice(at[0], len(at)), path, kind)
+    return _filed(rows.take(pa.array(at)), path, kind)
 
 
 def day_of(path: str) -> date:
@@ -102,6 +146,11 @@ def _of_file(path: Path, wanted: list[str], kind: Kind) -> pa.Table:
         groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, wanted)]
         rows = file.read_row_groups(groups)
     rows = rows.filter(pc.is_in(rows["trace_id"], value_set=pa.array(wanted, pa.string())))
+    return _filed(rows, path, kind)
+
+
+def _filed(rows: pa.Table, path: Path, kind: Kind) -> pa.Table:
+    """`rows` of a data file with the columns that only its path holds."""
     environment, day = _partition(str(path))
     filed = {"environment": environment, "date": date.fromisoformat(day)}
     for name in (name for name in filed if name in kind.rows.names):
@@ -111,9 +160,12 @@ def _of_file(path: Path, wanted: list[str], kind: Kind) -> pa.Table:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _opened(path: Path, coded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """A data file; columns `coded` come as dictionaries."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(
+            path, page_checksum_verification=True, read_dictionary=list(coded)
+        ) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
         raise CorruptionError(f"{path} cannot be read: {error}") from error

@@ -185,6 +185,7 @@ FACTS = pa.schema(
         ("request_bytes", _COUNT),
         ("response_bytes", _COUNT),
         ("http_status", _COUNT),
+        ("request_kind", pa.int8()),  # of the model call that the URL names, OTHER; NULL: no URL
         ("reported_cost_usd", USD),
         ("sums_this_call", _FLAG),  # as a carrier, reports exactly its own call
         ("writes_on_caller", _FLAG),  # usage was written here by a library that was called

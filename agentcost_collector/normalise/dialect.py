@@ -24,13 +24,15 @@ TEXT_FIELDS = (
     "agent_version",
     "workflow",
     "host",
+    "url",
     "usage_text",
     "input_details_text",
     "output_details_text",
     "cost_text",
 )
 """Canonical facts that are text. `usage_text`, `cost_text`: usage or cost written as JSON or as a
-Python literal in one attribute; the two `details`: only what input or output consists of."""
+Python literal in one attribute; the two `details`: only what input or output consists of. `url`:
+what decode kept of one, its host and perhaps the end of its path."""
 
 COUNT_FIELDS = (
     "input",
@@ -116,9 +118,15 @@ class Dialect:
     """Attribute -> lower-case value which says that the answer came from the emitter's own cache:
     no call was made, whatever usage is shown."""
     url_hosts: tuple[str, ...] = ()
-    """Attributes that hold a URL, of which only the host is kept, as `host`."""
+    """Attributes that hold a URL, of which only the host is kept, as `host`, and the path if it
+    ends as one of `url_paths`."""
+    url_paths: Mapping[str, Kind] = field(default_factory=dict)
+    """End of a URL's path -> kind of the model call that a request to it is."""
     tools_offered: tuple[str, ...] = ()
     """Attributes whose presence says that tools were offered. Their values are never kept."""
+    numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Attribute that holds JSON -> names of the integers in it that are kept, as JSON. The rest,
+    which may be text, is not."""
     call_needs_usage: str = ""
     """Regular expression on names of spans that may be wrappers: without usage they are no
     evidence of a call."""

@@ -46,7 +46,7 @@ _AMOUNT_MAX = Decimal(10) ** 15
 _COPIED = [
     name
     for name in TEXT_FIELDS
-    if name in FACTS.names and name not in ("provider", "model", "tool")
+    if name in FACTS.names and name not in ("provider", "model", "tool", "host")
 ]
 
 
@@ -74,6 +74,8 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         "tool": _tools(batch, kind == _TOOL),
         "usage_note": pa.array(note.astype(np.int32)),
         **{name: batch.found.text(name) for name in _COPIED},
+        "host": _hosts(batch),
+        "request_kind": _request_kinds(batch),
         **{tag: batch.found.text(tag_field(tag)) for tag in TAGS},
         **{f"{tag}_baggage": batch.found.text(tag_field(tag) + "_baggage") for tag in TAGS},
         **_resource_columns(spans, vocabulary),
@@ -88,7 +90,7 @@ def _providers(
     batch: Batch,
 ) -> tuple[pa.DictionaryArray, pa.DictionaryArray, pa.DictionaryArray]:
     """Canonical provider, model, and the model's family name; once per distinct combination."""
-    spelling, host = batch.found.text("provider"), batch.found.text("host")
+    spelling, host = batch.found.text("provider"), _hosts(batch)
     model = batch.found.text("model")
     parts = [
         c.indices.fill_null(-1).to_numpy(zero_copy_only=False) for c in (spelling, model, host)
@@ -109,6 +111,30 @@ def _providers(
     ]
     provider = codes(pa.array(resolved, pa.string()).take(pa.array(inverse)))
     return provider, model, _families(model)
+
+
+def _hosts(batch: Batch) -> pa.DictionaryArray:
+    """Hosts without what decode kept of a path."""
+    host = batch.found.text("host")
+    return codes(pc.replace_substring_regex(host.dictionary, "/.*", "").take(host.indices))
+
+
+def _request_kinds(batch: Batch) -> pa.Array:
+    """Kind of the model call that a request's URL, or its template, names; NULL without either."""
+    paths = {path: KINDS.index(kind) for path, kind in batch.vocabulary.url_paths().items()}
+    kinds = np.full(batch.rows, -1, dtype=np.int64)
+    for field in ("target", "url"):
+        column = batch.found.text(field)
+        named = [
+            next((paths[p] for p in paths if str(text).endswith(p)), _OTHER)
+            if field == "url" or str(text).startswith("/")
+            else -1
+            for text in column.dictionary.to_pylist()
+        ]
+        code = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        found = np.array([*named, -1], np.int64)[code]
+        kinds = np.where((found >= 0) & ((kinds < 0) | (kinds == _OTHER)), found, kinds)
+    return _nullable(kinds)
 
 
 def _families(model: pa.DictionaryArray) -> pa.DictionaryArray:

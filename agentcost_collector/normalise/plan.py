@@ -57,6 +57,14 @@ class Vocabulary:
         """Attributes of which only the host is read: decode must not keep the rest."""
         return frozenset(key for d in self.dialects for key in d.url_hosts)
 
+    def url_paths(self) -> dict[str, Kind]:
+        """Ends of URL paths that are model calls; decode keeps no other part of a path."""
+        return {path: kind for d in self.dialects for path, kind in d.url_paths.items()}
+
+    def number_keys(self) -> dict[str, tuple[str, ...]]:
+        """Attributes of which only the integers of some names are read."""
+        return {key: names for d in self.dialects for key, names in d.numbers.items()}
+
     def caller_keys(self) -> frozenset[str]:
         """Attributes by which usage is known that a library wrote on its caller's span."""
         return frozenset(k for d in self.dialects if d.writes_on_caller for k in d.signature)
@@ -106,6 +114,7 @@ def compile_vocabulary(
                 prefer(key, field, i, i, rank)
         for rank, key in enumerate(dialect.url_hosts):
             prefer(key, "host", i, i, 10 + rank)
+            prefer(key, "url", i, i, rank)
     for tag in TAGS:
         for rank, key in enumerate(tag_aliases.get(tag, ())):
             prefer(key, tag_field(tag), None, 0, rank)

@@ -101,6 +101,12 @@ _HOSTS = (
     (re.compile(r"(^|\.)groq\.com$"), "groq"),
     (re.compile(r"(^|\.)deepseek\.com$"), "deepseek"),
     (re.compile(r"(^|\.)openrouter\.ai$"), "openrouter"),
+    (re.compile(r"(^|\.)cohere\.(com|ai)$"), "cohere"),
+    (re.compile(r"(^|\.)voyageai\.com$"), "voyageai"),
+    (re.compile(r"(^|\.)x\.ai$"), "x-ai"),
+    (re.compile(r"(^|\.)together\.(xyz|ai)$"), "together"),
+    (re.compile(r"(^|\.)fireworks\.ai$"), "fireworks"),
+    (re.compile(r"(^|\.)perplexity\.ai$"), "perplexity"),
 )
 
 _MAKERS = (

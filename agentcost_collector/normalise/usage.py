@@ -127,15 +127,23 @@ def parse_usage_text(text: str) -> dict[str, int]:
                 "input_token_details/cache_read",
                 "cache_read_input_tokens",
                 "cached_content_token_count",
+                "cacheReadInputTokens",
             ),
-            "cache_write": at("cache_creation_input_tokens", "input_token_details/cache_creation"),
+            "cache_write": at(
+                "cache_creation_input_tokens",
+                "input_token_details/cache_creation",
+                "cacheCreationInputTokens",
+                "cacheWriteInputTokens",
+            ),
             "cache_write_short": at(
                 "cache_creation/ephemeral_5m_input_tokens",
                 "input_token_details/ephemeral_5m_input_tokens",
+                "ephemeral_5m_input_tokens",
             ),
             "cache_write_long": at(
                 "cache_creation/ephemeral_1h_input_tokens",
                 "input_token_details/ephemeral_1h_input_tokens",
+                "ephemeral_1h_input_tokens",
                 "cache_creation_input_tokens_above_1hr",
             ),
             "reasoning": at(

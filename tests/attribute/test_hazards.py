@@ -145,6 +145,26 @@ ai.usage.completionTokens=NaN ai.model.id=gpt-4o ai.model.provider=openai.chat  
     """
 
 
+def vercel_v4_cache_in_metadata():
+    """4. Versions 4 and 5 have Anthropic's cache writes only in the provider's metadata.
+
+    root feature=f scope=ai
+      ai.generateText aiop=ai.generateText ai.usage.promptTokens=150 ai.usage.completionTokens=10 \
+'ai.response.providerMetadata={"anthropic":{"cacheCreationInputTokens":256,\
+"cacheReadInputTokens":512}}'
+        ai.generateText.doGenerate aiop=ai.generateText.doGenerate ai.usage.promptTokens=150 \
+ai.usage.completionTokens=10 ai.model.id=claude-x ai.model.provider=anthropic.messages \
+'ai.response.providerMetadata={"anthropic":{"cacheCreationInputTokens":256,\
+"cacheReadInputTokens":512}}'                               | llm f 918 10 read=512 write=256
+      ai.generateText.doGenerate aiop=ai.generateText.doGenerate ai.usage.inputTokens=150 \
+ai.usage.outputTokens=10 ai.usage.cachedInputTokens=512 ai.model.id=claude-x \
+ai.model.provider=anthropic.messages 'ai.response.providerMetadata={"anthropic": {"usage": \
+{"input_tokens": 150, "cache_creation_input_tokens": 256, "cache_read_input_tokens": 512, \
+"cache_creation": {"ephemeral_5m_input_tokens": 56, "ephemeral_1h_input_tokens": 200}}}}' \
+| llm f 918 10 read=512 write=56 long=200
+    """
+
+
 def vercel_v7_same_operation_twice():
     """5. Version 7: embeddings and rerank have a root and a child of one operation and usage.
 
@@ -244,6 +264,100 @@ def app_and_model_server():
         POST scope=opentelemetry.instrumentation.httpx method=POST kind=client host=vllm.internal
           llm_request scope=vllm.llm_engine service=vllm kind=server served=llama-3 \
 gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10 gen_ai.latency.e2e=1.5
+    """
+
+
+def model_server_beside_its_client():
+    """9. The client's span is not current: the server's hangs beside it, by a clock that is off.
+
+    root feature=f service=app scope=app end=100
+      LangGraph scope=openinference.instrumentation.langchain oi=CHAIN start=1 end=90
+        ChatOpenAI oi=LLM oimodel=llama-3 prompt=100 completion=10 start=2 end=40   | llm f 100 10
+      POST scope=httpx kind=client method=POST host=vllm start=3 end=39
+        llm_request scope=vllm.llm_engine service=vllm kind=server served=meta/llama-3 start=64 \
+end=98 gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10
+    """
+
+
+def model_server_under_what_was_current():
+    """9. No HTTP library is instrumented: the server's span hangs on the root as well.
+
+    root feature=f service=app scope=app end=100
+      ChatOpenAI scope=openinference.instrumentation.langchain oi=LLM oimodel=llama-3 prompt=100 \
+completion=10 start=2 end=40                                              | llm f 100 10
+      llm_request scope=vllm.llm_engine service=vllm kind=server served=llama-3 start=4 end=38 \
+gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10
+      llm_request scope=vllm.llm_engine service=vllm kind=server served=llama-3 start=50 end=60 \
+gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10          | llm f 100 10
+    """
+
+
+def model_server_whose_request_was_lost():
+    """9. As before, and the request's span never arrives.
+
+    root feature=f service=app scope=app end=100
+      ChatOpenAI scope=openinference.instrumentation.langchain oi=LLM oimodel=llama-3 prompt=100 \
+completion=10 start=2 end=40                                              | llm f 100 10
+      llm_request parent=lost scope=vllm.llm_engine service=vllm kind=server served=llama-3 \
+start=4 end=38 gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10
+    """
+
+
+def model_server_knows_what_the_stream_did_not():
+    """9. A stream without usage in the app; the server beside it counted: one call, with usage.
+
+    root feature=f service=app scope=app end=100
+      ChatOpenAI scope=openinference.instrumentation.langchain oi=LLM oimodel=llama-3 start=2 end=40
+      POST scope=httpx kind=client method=POST host=vllm start=3 end=39
+        llm_request scope=vllm.llm_engine service=vllm kind=server served=llama-3 start=4 end=38 \
+gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10          | llm f 100 10
+    """
+
+
+def equal_calls_in_parallel_and_their_servers():
+    """9. Two equal calls at once on two replicas of a server: two calls, each counted once.
+
+    root feature=f service=app scope=app end=100
+      ChatOpenAI scope=openinference.instrumentation.langchain oi=LLM oimodel=llama-3 prompt=100 \
+completion=10 start=2 end=40                                              | llm f 100 10
+      ChatOpenAI scope=openinference.instrumentation.langchain oi=LLM oimodel=llama-3 prompt=100 \
+completion=10 start=3 end=41                                              | llm f 100 10
+      POST scope=httpx kind=client method=POST host=vllm start=3 end=39
+        llm_request scope=vllm.llm_engine service=vllm resource.host.name=a kind=server start=4 \
+end=38 served=llama-3 gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10
+      POST scope=httpx kind=client method=POST host=vllm start=4 end=40
+        llm_request scope=vllm.llm_engine service=vllm resource.host.name=b kind=server start=5 \
+end=39 served=llama-3 gen_ai.usage.prompt_tokens=100 gen_ai.usage.completion_tokens=10
+    """
+
+
+def proxy_beside_its_client():
+    """10. A proxy's spans beside the app's, with a gateway between and the proxy's own SDK.
+
+    root feature=f service=app scope=app end=100
+      LangGraph scope=openinference.instrumentation.langchain oi=CHAIN start=1 end=90
+        agent oi=AGENT start=1 end=80
+          ChatOpenAI oi=LLM oimodel=gpt-4o prompt=100 completion=10 start=2 end=60  | llm f 100 10
+      POST scope=httpx kind=client method=POST host=proxy start=3 end=59
+        proxy.internal scope=envoy service=gateway kind=server start=4 end=58
+          Received Proxy Server Request scope=litellm service=proxy kind=server start=5 end=57
+            litellm_request op=acompletion gen_ai.system=openai asked=gpt-4o in=100 out=10 start=6 \
+end=56
+              ChatCompletion scope=openinference.instrumentation.openai oi=LLM oimodel=gpt-4o \
+prompt=100 completion=10 start=7 end=55
+    """
+
+
+def equal_calls_of_two_apps():
+    """An app that serves people, not models, made an equal call meanwhile: it is another one.
+
+    root feature=f service=app scope=app end=100
+      ChatCompletion scope=openinference.instrumentation.openai oi=LLM oimodel=gpt-4o prompt=100 \
+completion=10 start=2 end=60                                              | llm f 100 10
+      POST scope=httpx kind=client method=POST host=other start=3 end=59
+        POST /ask scope=fastapi service=other kind=server start=4 end=58
+          chat gpt-4o scope=opentelemetry.instrumentation.openai_v2 op=chat by=openai \
+asked=gpt-4o in=100 out=10 start=5 end=50                                 | llm f 100 10
     """
 
 

@@ -50,6 +50,29 @@ def request_to_a_provider_nobody_instrumented():
     """
 
 
+def requests_to_a_provider_by_path():
+    """Of requests whose URL is known, only those to the paths of model calls are calls.
+
+    ask
+      POST http.method=POST http.url=https://api.openai.com/v1/chat/completions      | llm - - -
+      POST kind=client http.method=POST http.url=https://api.openai.com/v1/files
+      POST kind=client http.method=POST http.url=https://api.anthropic.com/v1/messages?beta=true \
+| llm - - -
+      POST kind=client http.method=POST http.url=https://api.anthropic.com/v1/messages/count_tokens
+      POST kind=client http.method=POST http.url=https://api.anthropic.com/v1/messages/batches
+      POST kind=client http.method=POST http.url=https://api.openai.com/v1/threads/t/messages
+      POST kind=client http.method=POST url.full=https://api.openai.com:443/v1/embeddings/#x \
+| embedding - - -
+      POST kind=client http.method=POST url.full=https://api.openai.com/v1/files?a=/v1/embeddings
+      POST kind=client http.method=POST server.address=generativelanguage.googleapis.com \
+url.template=/v1beta/models/{model}:generateContent                          | llm - - -
+      POST kind=client http.method=POST server.address=generativelanguage.googleapis.com \
+url.template=/v1beta/models/{model}:countTokens
+      POST kind=client http.method=POST \
+url.full=https://bedrock-runtime.us-east-1.amazonaws.com/model/m/converse-stream  | llm - - -
+    """
+
+
 def ordinary_request():
     """Other requests, and those that come in, are no steps.
 
@@ -111,6 +134,7 @@ DRAWINGS = [
     two_http_libraries,
     request_under_a_model_call,
     request_to_a_provider_nobody_instrumented,
+    requests_to_a_provider_by_path,
     ordinary_request,
     units_of_our_own,
     measured_seconds,
@@ -153,10 +177,25 @@ def test_what_the_emitter_says_it_cost_is_kept_beside(drawing, value):
 
 
 def test_no_part_of_a_url_but_its_host_is_kept():
-    """Paths and queries of URLs may hold secrets."""
+    """Paths and queries of URLs may hold secrets; the known end of a path holds none."""
     url = "https://user:pw@api.tavily.com:443/search?key=s3cret#frag"
     tree = draw(f'POST kind=client http.method=POST http.url="{url}"')
     result = walk_bodies([tree.body()])
     kept = dict(result.spans.column("attributes").to_pylist()[0])
     assert kept == {"http.method": "POST", "http.url": "api.tavily.com"}
     assert [s["tool"] for s in result.rows()] == ["api.tavily.com"]
+    url = "https://user:pw@acme.openai.azure.com/openai/deployments/s3cret/completions?key=s3cret"
+    tree = draw(f'POST kind=client http.method=POST http.url="{url}"')
+    kept = dict(walk_bodies([tree.body()]).spans.column("attributes").to_pylist()[0])
+    assert kept == {"http.method": "POST", "http.url": "acme.openai.azure.com/completions"}
+
+
+def test_of_a_providers_metadata_only_numbers_by_name_are_kept():
+    """The JSON beside them may hold thoughts and citations, and those may look like counts."""
+    metadata = (
+        '{"anthropic": {"thinking": "s3cret \\"cacheReadInputTokens\\": 7", "s3cret": 5, '
+        '"cacheReadInputTokens" : 12, "usage": {"ephemeral_1h_input_tokens": 1.5}}}'
+    )
+    tree = draw(f"call ai.operationId=x 'ai.response.providerMetadata={metadata}'")
+    kept = dict(walk_bodies([tree.body()]).spans.column("attributes").to_pylist()[0])
+    assert kept["ai.response.providerMetadata"] == '{"cacheReadInputTokens":12}'

@@ -4,6 +4,7 @@ import random
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from structlog.testing import capture_logs
@@ -82,6 +83,40 @@ def test_one_old_trace_does_not_make_the_new_ones_search(tmp_path, monkeypatch):
         assert opened_files == []
         ledger.booked(ids(51, 50), starts)
         assert set(real) <= set(opened_files)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("ahead_h", [-30, -2, 2, 30])
+def test_a_sender_may_have_any_clock(tmp_path, ahead_h, lost):
+    """A trace that is sent again a day and more later is found, however wrong its clock was; also
+    where the index was lost in between."""
+    start = NOW + ahead_h * HOUR
+    ledger = Ledger.open(tmp_path, "journal-1", Config())
+    commit(ledger, 1, 0, NOW, start_ns=start)
+    for h in range(5, 60, 5):
+        commit(ledger, 100 + h, 0, NOW + h * HOUR)
+        if lost and h in (25, 40):
+            ledger.close()
+            for path in tmp_path.glob("index.db*"):
+                path.unlink()
+            ledger = Ledger.open(tmp_path, "journal-1", Config())
+        ends = pa.array([start + 10**9], pa.int64())
+        again = ledger.booked(ids(1), pa.array([start], pa.int64()), ends)
+        assert stored(again) == wanted(1, 0), f"{h} hours later"
+    ledger.close()
+
+
+def test_a_clock_far_ahead_is_not_kept_for_ever(tmp_path):
+    """Traces of a sender that lives in another century leave the index, at most two days after
+    the others of their time, and the others do not wait for them."""
+    with Ledger.open(tmp_path, "journal-1", Config()) as ledger:
+        for h in range(0, 100, 4):
+            now = NOW + h * HOUR
+            spans = [span(1000 + h, start_ns=2**62), span(2000 + h, start_ns=now)]
+            ledger.commit(spans_table(spans), entries_table([]), {}, now)
+        known = ledger._lookup._index.find(ids(*range(1000, 1100, 4), *range(2000, 2100, 4))).rows
+    assert 18 <= np.count_nonzero(known < 25) <= 19
+    assert 6 <= np.count_nonzero(known >= 25) <= 7
 
 
 @pytest.mark.parametrize("loss", ["missing", "garbage"])

@@ -3,6 +3,44 @@
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
 
+_LLM = [
+    "/completions",
+    "/responses",
+    "/v1/messages",
+    "/v1/complete",
+    "/v1/chat",
+    "/v2/chat",
+    "/v1/generate",
+    "/api/chat",
+    "/api/generate",
+    "/runs",
+    ":generateContent",
+    ":streamGenerateContent",
+    ":rawPredict",
+    ":streamRawPredict",
+    ":predict",
+    "/invoke",
+    "/invoke-with-response-stream",
+    "/converse",
+    "/converse-stream",
+    "/images/generations",
+    "/images/edits",
+    "/images/variations",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/v1/ocr",
+]
+_EMBEDDING = [
+    "/embeddings",
+    "/v1/embed",
+    "/v2/embed",
+    "/api/embed",
+    ":embedContent",
+    ":batchEmbedContents",
+]
+_RERANK = ["/rerank"]
+
 _METHODS = dict.fromkeys(["get", "post", "put", "patch", "delete", "head", "options"], Kind.HTTP)
 
 DIALECT = Dialect(
@@ -22,5 +60,10 @@ DIALECT = Dialect(
         ),
     },
     url_hosts=("url.full", "http.url"),
+    url_paths={
+        **dict.fromkeys(_LLM, Kind.LLM),
+        **dict.fromkeys(_EMBEDDING, Kind.EMBEDDING),
+        **dict.fromkeys(_RERANK, Kind.RERANK),
+    },
     kinds={"http.request.method": _METHODS, "http.method": _METHODS},
 )

@@ -6,6 +6,9 @@ Outer `ai.generateText` and the like repeat the inner calls.
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
 
+_METADATA = "ai.response.providerMetadata"
+"""Versions 4 and 5 have cache writes, and all versions their retention, only here."""
+
 DIALECT = Dialect(
     name="vercel_ai",
     title="Vercel AI SDK, versions 4 to 6",
@@ -33,6 +36,7 @@ DIALECT = Dialect(
             "ai.usage.outputTokenDetails.reasoningTokens",
             "ai.usage.reasoningTokens",
         ),
+        "usage_text": (_METADATA,),
         "tool": ("ai.toolCall.name",),
         "tool_call_id": ("ai.toolCall.id",),
         "session_id": ("ai.telemetry.metadata.sessionId",),
@@ -57,6 +61,17 @@ DIALECT = Dialect(
             "ai.embedmany": Kind.WORKFLOW,
             "ai.rerank": Kind.WORKFLOW,
         }
+    },
+    numbers={
+        _METADATA: (
+            "cache_read_input_tokens",
+            "cacheReadInputTokens",
+            "cache_creation_input_tokens",
+            "cacheCreationInputTokens",
+            "cacheWriteInputTokens",
+            "ephemeral_5m_input_tokens",
+            "ephemeral_1h_input_tokens",
+        )
     },
     excludes_cache_unless_split=("anthropic", "aws"),
     total_is_reported=True,

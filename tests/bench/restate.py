@@ -1,0 +1,124 @@
+"""CPU time and peak memory of `agentcost restate` over a large ledger.
+
+The ledger holds copies of all recordings under fresh ids, spread over a week and committed in
+pieces, as a service would have. Each restatement runs as a user runs it, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from agentcost_collector.kernel import Rulebook
+from agentcost_collector.ledger import Ledger
+from agentcost_collector.memory import keep_freed_memory
+from agentcost_collector.pipeline import Settler
+from agentcost_collector.price import bundled_rate_cards
+from agentcost_collector.settings import Settings
+from tests.support.collector import environment
+from tests.support.copies import copies
+from tests.support.recordings import ROOT, names, requests_of
+from tests.support.walked import decode
+
+START_NS = 1_793_000_000_000_000_000
+WEEK_NS = 7 * 86_400 * 10**9
+COPIES_PER_COMMIT = 250
+COMMAND = [sys.executable, "-m", "agentcost_collector.cli", "restate", "--from", "2026-10-01"]
+MIB = 1024 * 1024
+
+
+def main(arguments: list[str]) -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.restate", description=__doc__)
+    parser.add_argument("--steps", type=int, default=1_000_000, help="default: 1000000")
+    options = parser.parse_args(arguments)
+    table = Table("restatement", "CPU s", "wall s", "peak MiB", "spans", "steps", "entries")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    with tempfile.TemporaryDirectory(prefix="agentcost-bench-") as folder:
+        data = Path(folder) / "data"
+        fill(data, options.steps)
+        for title, settings in scenarios(Path(folder)):
+            for run in (title, "  the same again"):
+                figures = measure(data, settings)
+                table.add_row(run, *(f"{value:,}" for value in figures))
+    Console(width=120).print(table)
+
+
+def fill(data: Path, steps: int) -> None:
+    """Settles enough copies of all recordings for `steps` steps."""
+    keep_freed_memory()
+    spans = decode(body for name in names() for body in requests_of(name))
+    settings = Settings(data=data)
+    with Ledger.open(settings.ledger_path, "bench", settings.ledger) as ledger:
+        settler = Settler(ledger, Rulebook.of(settings), settings)
+        _, of_one = settler.settle(copies(spans, 1, 0, START_NS, 0), {}, START_NS)
+        count = -(-steps // of_one)
+        for first in range(1, count, COPIES_PER_COMMIT):
+            many = min(COPIES_PER_COMMIT, count - first)
+            part = copies(spans, many, first, START_NS, WEEK_NS // count)
+            settler.settle(part, {}, START_NS + WEEK_NS)
+
+
+def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
+    """Title and flags: nothing changed, one price corrected, a default for untagged steps."""
+    cards = folder / "cards"
+    cards.mkdir()
+    card = (bundled_rate_cards() / "openai.yaml").read_text(encoding="utf-8")
+    (cards / "openai.yaml").write_text(corrected(card), encoding="utf-8")
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump({"attribute": {"tag_defaults": {"tenant": "acme"}}}))
+    return [
+        ("nothing changed", []),
+        ("one price corrected", ["--rate-cards", str(cards)]),
+        ("a tag of every step", ["--rate-cards", str(cards), "--config", str(config)]),
+    ]
+
+
+def corrected(card: str) -> str:
+    """The card with another output price for gpt-4o-mini, from before the first step."""
+    before, found, after = card.partition("sku: openai/gpt-4o-mini\n")
+    price = 'amount: "0.6", src: g}]'
+    assert price in after, "the card has changed: choose another price"
+    new = 'amount: "0.6", src: g}, {from: 2026-10-10T00:00:00Z, amount: "0.55", src: g}]'
+    return before + found + after.replace(price, new, 1)
+
+
+def measure(data: Path, flags: list[str]) -> tuple[float, float, int, int, int, int]:
+    """CPU seconds, seconds by the clock, peak MiB; spans, steps and entries of one restatement."""
+    begin_s = time.perf_counter()
+    process = subprocess.Popen(
+        [*COMMAND, "--data", str(data), *flags, "--format", "json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(data, {}),
+    )
+    assert process.stdout is not None
+    facts: dict[str, Any] = json.load(process.stdout)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"restate ended with {process.returncode}"
+    return (
+        round(used.ru_utime + used.ru_stime, 1),
+        round(time.perf_counter() - begin_s, 1),
+        used.ru_maxrss * 1024 // MIB,
+        facts["spans"],
+        facts["steps"],
+        facts["entries"],
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
