@@ -24,6 +24,8 @@ SKU_PREFIX = "shared/"
 
 IDLE = "idle"
 
+_AMOUNTS = ("cost_usd", "unit_cost_usd", "list_cost_usd", "original_cost")
+
 Tags = tuple[str | None, ...]
 
 
@@ -104,6 +106,7 @@ def _common(cost: SharedCost) -> dict[str, Any]:
         "operation": cost.method,
         "target": cost.driver,
         "cost_status": CostStatus.PRICED,
+        "currency": "USD",
         "rate_id": f"{SKU_PREFIX}{cost.id}@{cost.since.isoformat()}",
         "card_digest": _digest(cost.model_dump_json(exclude_defaults=True), 16),
     }
@@ -124,7 +127,7 @@ def _payer(trace_id: str, share: _Share) -> dict[str, Any]:
 
 
 def _money(amount: int) -> dict[str, Decimal]:
-    return dict.fromkeys(("cost_usd", "unit_cost_usd", "list_cost_usd"), usd(amount))
+    return dict.fromkeys(_AMOUNTS, usd(amount))
 
 
 def _digest(text: str, digits: int) -> str:

@@ -112,7 +112,9 @@ class Rules:
                 raise RuleError(number, _REFUSED.format(node["class"].lower().replace("_", " ")))
             if node["class"] == "FUNCTION":
                 _refuse_function(number, node)
-            elif node["type"] == "ARRAY_EXTRACT" and self._is_lookup(when, node["children"]):
+            elif node["type"] == "ARRAY_EXTRACT" and self._is_lookup(
+                number, when, node["children"]
+            ):
                 looked_up.add(id(node["children"][0]))
             elif node["class"] == "COLUMN_REF":
                 name = _column(number, node["column_names"])
@@ -120,12 +122,14 @@ class Rules:
                     raise RuleError(number, f"read {name} by a key in quotes: {name}['some.key']")
                 self._columns.add(name)
 
-    def _is_lookup(self, when: str, children: list[dict[str, Any]]) -> bool:
+    def _is_lookup(self, number: int, when: str, children: list[dict[str, Any]]) -> bool:
         """Whether this is `attributes['key']`, plain, so that decode knows the key; notes it."""
         holder, key = children[0].get("column_names"), children[1].get("literal", {}).get("text")
         name = holder[0].lower() if holder else ""
         if name not in MAPS or key not in keys_in(when, name):
             return False
+        if any(key != other and key.lower() == other.lower() for other in self._keys[name]):
+            raise RuleError(number, f"{name}['{key}'] and another key differ only in case")
         self._keys[name].add(key)
         return True
 

@@ -43,6 +43,7 @@ _OWN = (
     "operation",
     "target",
     "region",
+    "account",
     "dialect",
     "units",
     "unit",
@@ -262,6 +263,8 @@ def _inherited(facts: pa.Table, walked: Walk, name: str, rows: np.ndarray) -> pa
 
 
 def _step_kind(kind: Kind) -> str:
+    if kind is Kind.VECTOR_WRITE:
+        return str(Kind.RETRIEVAL)
     return str(kind) if str(kind) in _CALL_KIND_NAMES else "other"
 
 

@@ -48,6 +48,7 @@ def serve(
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
     from agentcost_collector.cli.supervisor import Supervisor
+    from agentcost_collector.policy_file import read_policy
     from agentcost_collector.price import load_rate_book
     from agentcost_collector.telemetry import configure_logging
 
@@ -57,5 +58,6 @@ def serve(
         settings_from(config, data, rate_cards, policy=policy, receive=receive or None)
     )
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
+    read_policy(settings.policy).rules()
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

@@ -92,10 +92,10 @@ def _numbers(texts: pa.StringArray, names: Sequence[str]) -> pa.StringArray:
     for name in names:
         pattern = rf'"{re.escape(name)}"\s*:\s*(?P<number>\d{{1,15}})\s*[,}}\]]'
         number = pc.struct_field(pc.extract_regex(texts, pattern), "number")
-        parts.append(pc.binary_join_element_wise(f'"{name}":', number, ""))
-    joined = pc.binary_join_element_wise(*parts, ",", null_handling="skip")
+        parts.append(pc.binary_join_element_wise(f',"{name}":', number, "").fill_null(""))
+    joined = pc.binary_join_element_wise(*parts, "")
     found = pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
-    return pc.binary_join_element_wise("{", found, "}", "")
+    return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(found, 1), "}", "")
 
 
 def _ranked(distinct: pa.BinaryArray, wanted: np.ndarray) -> tuple[pa.StringArray, np.ndarray]:

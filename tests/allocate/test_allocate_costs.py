@@ -137,6 +137,8 @@ def test_a_charge_says_where_it_comes_from() -> None:
         "unit_cost_usd": D("2.5"),
         "list_cost_usd": D("2.5"),
         "cost_status": "priced",
+        "currency": "USD",
+        "original_cost": D("2.5"),
         "rate_id": "shared/bill@2026-10-01",
     }
     assert [len(first[name]) for name in hexadecimal] == [32, 16, 49, 16]
