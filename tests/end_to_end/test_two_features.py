@@ -52,13 +52,15 @@ def ask(tracer, server, feature, team, tokens):
     """A calling service: one request that uses the tool."""
     tags = {"app.feature": feature, "app.team": team}
     tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
-    with tracer.start_as_current_span("POST /ask", attributes=tags):
-        with tracer.start_as_current_span("execute_tool search", attributes=tool):
-            with tracer.start_as_current_span("POST", kind=SpanKind.CLIENT):
-                headers = {}
-                here = baggage.set_baggage("app.feature", feature)
-                propagate.inject(headers, baggage.set_baggage("app.team", team, here))
-                answer(server, headers, tokens)
+    with (
+        tracer.start_as_current_span("POST /ask", attributes=tags),
+        tracer.start_as_current_span("execute_tool search", attributes=tool),
+        tracer.start_as_current_span("POST", kind=SpanKind.CLIENT),
+    ):
+        headers = {}
+        here = baggage.set_baggage("app.feature", feature)
+        propagate.inject(headers, baggage.set_baggage("app.team", team, here))
+        answer(server, headers, tokens)
 
 
 def test_each_caller_pays_and_the_tool_service_owns(tmp_path):
