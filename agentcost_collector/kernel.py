@@ -17,6 +17,7 @@ from agentcost_collector.attribute import Config as WalkConfig
 from agentcost_collector.attribute import Policy, Rules, attribute_steps, explain_spans
 from agentcost_collector.decode import Keep
 from agentcost_collector.normalise import (
+    OWN_PRICING,
     OWN_UNITS,
     Vocabulary,
     compile_vocabulary,
@@ -27,7 +28,13 @@ from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import RateBook, load_rate_book, price_steps
 from agentcost_collector.settings import Settings
 
-_RESOURCE_PREFIXES = ("service.", "deployment.environment", "telemetry.sdk.", "cloud.")
+_RESOURCE_PREFIXES = (
+    "agentcost.account",
+    "service.",
+    "deployment.environment",
+    "telemetry.sdk.",
+    "cloud.",
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def keep_of(prefixes: Sequence[str], vocabulary: Vocabulary, policy: Policy) -> 
     for by `prefixes`."""
     return Keep(
         keys=vocabulary.attribute_keys().union(policy.span_keys()),
-        prefixes=(*prefixes, OWN_UNITS),
+        prefixes=(*prefixes, OWN_UNITS, OWN_PRICING),
         resource_keys=policy.resource_keys(),
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),

@@ -34,6 +34,7 @@ from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.policy_file import read_policy
+from agentcost_collector.price import archived_set
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
 
@@ -218,6 +219,7 @@ def _follow(
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
+        ledger.archive_cards(*archived_set(rulebook.rates))
         follower = Follower(journal, ledger, rulebook, settings)
         while not stop.is_set() and not ledger.wanted:
             if not follower.step(time.time_ns(), time.monotonic_ns()):

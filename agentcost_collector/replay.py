@@ -18,6 +18,7 @@ from agentcost_collector.model.errors import PermanentError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
 from agentcost_collector.pipeline import Settler, slices_of_traces
+from agentcost_collector.price import archived_set
 from agentcost_collector.recordings import read_requests
 from agentcost_collector.settings import Settings
 
@@ -52,6 +53,7 @@ def replay(
     total = Tally()
     done, size = 0, sum(path.stat().st_size for path in paths)
     with Ledger.open(settings.ledger_path, _REPLAY, settings.ledger) as ledger:
+        ledger.archive_cards(*archived_set(rulebook.rates))
         settler = Settler(ledger, rulebook, settings)
 
         def book(closed: Closed) -> None:

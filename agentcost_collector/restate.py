@@ -22,6 +22,7 @@ from agentcost_collector.ledger import History, Ledger, Period, Slice
 from agentcost_collector.model.reasons import CostStatus
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
+from agentcost_collector.price import archived_set
 from agentcost_collector.settings import Settings
 
 _RESTATE = "restate"
@@ -83,6 +84,7 @@ def restate(settings: Settings, period: Period, dry_run: bool, outside: Outside)
             ledger = stack.enter_context(
                 Ledger.open_in_turn(settings.ledger_path, _RESTATE, settings.ledger, outside.wait)
             )
+            ledger.archive_cards(*archived_set(rulebook.rates))
         history = History(settings.ledger_path, period, settings.ledger)
         done = Restated(history.traces, history.spans, history.entries_alone)
         for each in history.slices(settings.settle_spans_max):

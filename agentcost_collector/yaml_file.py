@@ -18,6 +18,7 @@ from agentcost_collector.model.errors import ConfigError
 Place = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NESTING_MAX = 32
+_TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ def read_yaml(path: Path, what: str) -> YamlFile:
 
 
 def in_words(
-    file: YamlFile, faults: Sequence[ErrorDetails], what: str, model: type[BaseModel] | None = None
+    file: YamlFile,
+    faults: Sequence[ErrorDetails | dict[str, Any]],
+    what: str,
+    model: type[BaseModel] | None = None,
 ) -> str:
     """The first of pydantic's faults as one sentence: where, what, what to do.
 
@@ -150,6 +154,8 @@ class _Values:
         return found
 
     def _scalar(self, node: yaml.Node, where: str) -> Any:
+        if node.tag == _TEXT_TAG:
+            return node.value
         try:
             value = yaml.constructor.SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError) as wrong:

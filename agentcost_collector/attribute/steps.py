@@ -43,6 +43,7 @@ _OWN = (
     "operation",
     "target",
     "region",
+    "account",
     "dialect",
     "units",
     "unit",

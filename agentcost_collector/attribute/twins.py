@@ -22,7 +22,7 @@ _SAME_CALL = tuple(
 class Enriched:
     """Facts of every row, completed from its twins."""
 
-    TEXT = ("provider", "model", "service_tier", "response_id")
+    TEXT = ("provider", "model", "service_tier", "pricing_context", "response_id")
 
     def __init__(self, facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> None:
         self._facts = facts

@@ -11,7 +11,11 @@ import pyarrow.compute as pc
 from agentcost_collector.attribute.calls import CALL_KINDS, own_calls
 from agentcost_collector.attribute.config import Config
 from agentcost_collector.attribute.ownership import Ownership, Rules, Spans, reason_code
-from agentcost_collector.attribute.places import place_lost_embeddings, unseen_calls
+from agentcost_collector.attribute.places import (
+    place_lost_embeddings,
+    place_lost_retrievals,
+    unseen_calls,
+)
 from agentcost_collector.attribute.tree import NONE, Tree, build_tree, nearest
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
@@ -45,7 +49,8 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     numbers = _spans_of(spans, facts, tree, kind)
     slack_ns = config.clock_slack_ms * 1_000_000
     ownership = own_calls(numbers, Rules(slack_ns))
-    inferred = place_lost_embeddings(numbers, ownership, slack_ns)
+    inferred = place_lost_retrievals(facts, numbers, slack_ns)
+    inferred |= place_lost_embeddings(numbers, ownership, slack_ns)
     live = tree.repeated_of < 0
     step = ownership.call.copy()
     step |= live & _tool_steps(spans, facts, numbers, ownership)

@@ -20,12 +20,14 @@ from agentcost_collector.cli import (
     duckdb_file,
     explain,
     policy,
+    rates_commands,
     replay,
     restate,
     send,
     serve,
     sql,
     status,
+    verify,
 )
 from agentcost_collector.cli.text import printable
 from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
@@ -76,6 +78,8 @@ app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
 app.add_typer(policy.app, name="policy")
+app.command("verify")(verify.verify)
+app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 

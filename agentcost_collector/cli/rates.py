@@ -33,6 +33,7 @@ def _rows(offer: Offer, line: Line) -> Iterator[dict[str, Any]]:
         "model": " ".join([*models.equals, *models.regex]) if models else None,
         "unit": line.kind,
         "context": json.dumps(line.when, sort_keys=True) if line.when else None,
+        "currency": offer.currency,
         "per": line.per,
         "card_digest": offer.digest,
     }
@@ -44,7 +45,7 @@ def _rows(offer: Offer, line: Line) -> Iterator[dict[str, Any]]:
             yield {
                 **fixed,
                 "band": band,
-                "amount_usd": Decimal(amount),
+                "amount": Decimal(amount),
                 "valid_from": price.start,
                 "valid_to": until,
             }

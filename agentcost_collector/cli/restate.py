@@ -23,6 +23,7 @@ from agentcost_collector.cli.options import (
     RateCardsOption,
     reading,
     settings_from,
+    writing,
 )
 from agentcost_collector.cli.text import aligned, amount, printable
 from agentcost_collector.model.errors import ConfigError
@@ -87,6 +88,8 @@ def restate(
     if period.since_ns >= period.until_ns:
         raise ConfigError(f"--from {since} is not before --to {until}")
     settings = reading(settings_from(config, data, rate_cards, policy=policy))
+    if not dry_run:
+        writing(settings)
     configure_logging(settings.log_level)
     keep_freed_memory()
     with _stoppable() as stopped, _progress() as progress:

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from agentcost_collector.ledger.archive import archive
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
 from agentcost_collector.ledger.index import Group
@@ -159,6 +160,12 @@ class Ledger:
         """
         with world_errors(self._directory):
             return self._lookup.linking(trace_ids)
+
+    def archive_cards(self, name: str, cards: bytes) -> None:
+        """Keep a set of rate cards beside the tables, durable on return; before the first commit
+        of entries that it priced. A name that is known is kept as it is."""
+        with world_errors(self._directory):
+            archive(self._directory, name, cards)
 
     def commit(
         self,

@@ -87,6 +87,13 @@ def read_rows(table: Path, paths: Iterable[str], trace_ids: Sequence[str], kind:
     return concat((_of_file(table / path, wanted, kind) for path in paths), kind.rows)
 
 
+def read_pieces(path: Path, kind: Kind) -> Iterator[pa.Table]:
+    """All rows of a data file, one row group at a time."""
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            yield _filed(file.read_row_group(group), path, kind)
+
+
 def read_columns(path: Path, names: list[str]) -> pa.Table:
     """Some columns of a data file."""
     with _opened(path) as file:

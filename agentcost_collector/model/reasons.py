@@ -83,6 +83,9 @@ class CostStatus(StrEnum):
     PRICED = "priced"
     FREE = "free"
     """A rate line says that it costs nothing."""
+    CAPACITY = "capacity"
+    """Served from reserved capacity: nothing more is paid for it, the capacity's bill is shared
+    out; list_cost_usd is what it would have cost."""
     PARTIAL = "partial"
     """Some quantities have no rate; cost_usd holds the priced part only."""
     UNPRICED = "unpriced"
@@ -112,6 +115,8 @@ class CostReason(StrEnum):
     """The step ended before the first dated price."""
     AFTER_HISTORY = "after_history"
     """The step ended after the price was withdrawn."""
+    NO_EXCHANGE_RATE = "no_exchange_rate"
+    """The price is in a currency without an exchange rate for that time."""
     NO_LINE = "no_line"
     """The card has no line for one of the quantities."""
     NO_RATE = "no_rate"

@@ -105,6 +105,8 @@ _WHAT = [
         "target",
         "service_tier",
         "region",
+        "account",  # whom the provider sends the invoice to
+        "pricing_context",  # JSON object of further facts that decide a price, keys sorted
         "response_id",
         "dialect",
     )
@@ -161,6 +163,8 @@ FACTS = pa.schema(
                 "target",
                 "service_tier",
                 "region",
+                "account",
+                "pricing_context",
                 "session_id",
                 "user_id",
                 "agent",
@@ -212,6 +216,8 @@ CHARGES = pa.schema(
         *((name, USD) for name in MONEY),
         ("cost_status", _TEXT),  # CostStatus
         ("cost_reason", _TEXT),  # CostReason, NULL where fully priced
+        ("currency", _TEXT),  # of the rate card; NULL where unpriced, or of several cards
+        ("original_cost", USD),  # cost_usd in that currency, before conversion
         ("rate_id", _TEXT),  # rate card entry and price date that priced it
         ("card_digest", _TEXT),  # sha256 of the rate card's canonical form, first 16 hex digits
     ]
@@ -241,6 +247,7 @@ SIGNED = (
     "response_bytes",
     "duration_ms",
     "reported_cost_usd",
+    "original_cost",
     *MONEY,
 )
 """Columns of ENTRIES that are negated in a reversal."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 import pyarrow as pa
 
@@ -81,16 +82,42 @@ OPERATIONS = {
 }
 """Operations that a rate card may name, and the step kind that each means."""
 
+INPUT_TOTAL_KIND = "token.input.total"
+"""Not a leaf: the sum of INPUT_TOTAL, which a band may measure."""
+
+_MODALITY = r"(\.(text|audio|image|video))?"
+_INPUT = rf"(\.cache_read|\.cache_write\.(5m|30m|1h|12h|24h|unspecified))?{_MODALITY}"
 _KIND = re.compile(
-    r"token\.(input(\.(cache_read|cache_write\.(5m|30m|1h|12h|unspecified)|audio|image))?"
-    r"|output(\.(reasoning|audio|image))?)"
-    r"|embedding\.token(\.(cache_read|audio|image))?"
-    r"|rerank\.(token|search_unit)"
-    r"|tool\.[a-z0-9_.-]+\.(call|prompt|credit)"
-    r"|container\.(second|session)|session\.ms|compute\.(gpu|vcpu|gib|self)_second"
-    r"|cache\.storage\.token_hour|vector\.(read_unit|write_unit|gb_month)"
-    r"|(audio|video)\.second|image(\.[a-z0-9_-]+)*|page(\.annotated)?|character|request"
+    rf"token\.input{_INPUT}|token\.output(\.reasoning|\.citation)?{_MODALITY}"
+    rf"|(embedding|rerank)\.token{_INPUT}|rerank\.search_unit"
+    r"|tool\.[a-z0-9_.-]+\.(call|prompt|credit|gb_day|page)"
+    r"|container\.(second|minute|session)|session\.(ms|second)"
+    r"|compute\.((gpu|vcpu|gib|lambda_gb)_(ms|second)|self_second|egress_byte|energy_wh)"
+    r"|capacity\.(ptu_hour|gsu_hour|instance_hour)"
+    r"|cache\.storage\.token_hour|vector\.(read_unit|write_unit|request_unit|gb_month)"
+    r"|audio\.(second|minute|hour)|video\.second(\.[a-z0-9_-]+)*"
+    r"|image(\.[a-z0-9_-]+)*|page(\.annotated)?|character|request"
+    r"|guardrail(\.[a-z0-9_-]+)*\.text_unit"
 )
+_SAME = {
+    "container.minute": ("container.second", Fraction(60)),
+    "session.second": ("session.ms", Fraction(1000)),
+    "audio.minute": ("audio.second", Fraction(60)),
+    "audio.hour": ("audio.second", Fraction(3600)),
+    **{
+        f"compute.{of}_ms": (f"compute.{of}_second", Fraction(1, 1000))
+        for of in ("gpu", "vcpu", "gib", "lambda_gb")
+    },
+}
+
+
+def same_kind(name: str) -> tuple[str, Fraction]:
+    """The kind that measures the same, and how many of it one is: a minute is 60 seconds.
+
+    Kinds of text are the kinds without modality.
+    """
+    bare = name.removesuffix(".text")
+    return _SAME.get(bare, (bare, Fraction(1)))
 
 
 def is_kind(name: str) -> bool:

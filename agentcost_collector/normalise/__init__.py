@@ -6,6 +6,19 @@ disjoint counts.
 """
 
 from agentcost_collector.normalise.normalise import normalise_spans
-from agentcost_collector.normalise.plan import OWN_UNITS, Vocabulary, compile_vocabulary
+from agentcost_collector.normalise.plan import (
+    OWN_PRICING,
+    OWN_UNITS,
+    Vocabulary,
+    compile_vocabulary,
+)
+from agentcost_collector.normalise.providers import provider_of
 
-__all__ = ["OWN_UNITS", "Vocabulary", "compile_vocabulary", "normalise_spans"]
+__all__ = [
+    "OWN_PRICING",
+    "OWN_UNITS",
+    "Vocabulary",
+    "compile_vocabulary",
+    "normalise_spans",
+    "provider_of",
+]

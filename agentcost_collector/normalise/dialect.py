@@ -18,6 +18,7 @@ TEXT_FIELDS = (
     "target",
     "service_tier",
     "region",
+    "account",
     "session_id",
     "user_id",
     "agent",

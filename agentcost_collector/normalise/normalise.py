@@ -19,6 +19,7 @@ from agentcost_collector.model.notes import Note
 from agentcost_collector.model.schemas import FACTS, TAGS
 from agentcost_collector.model.tables import codes
 from agentcost_collector.normalise.batch import Batch
+from agentcost_collector.normalise.context import accounts, pricing_context
 from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
 from agentcost_collector.normalise.kinds import complete_kinds, kinds_of, store_operations
 from agentcost_collector.normalise.plan import (
@@ -46,7 +47,8 @@ _AMOUNT_MAX = Decimal(10) ** 15
 _COPIED = [
     name
     for name in TEXT_FIELDS
-    if name in FACTS.names and name not in ("provider", "model", "tool", "host", "operation")
+    if name in FACTS.names
+    and name not in ("provider", "model", "tool", "account", "host", "operation")
 ]
 
 
@@ -74,6 +76,8 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         "bare_requested_model": _families(batch.found.text("requested_model")),
         "tool": _tools(batch, kind == _TOOL),
         "usage_note": pa.array(note.astype(np.int32)),
+        "account": accounts(batch),
+        "pricing_context": pricing_context(batch),
         **{name: batch.found.text(name) for name in _COPIED},
         "host": _hosts(batch),
         "operation": operation,

@@ -17,6 +17,8 @@ from agentcost_collector.normalise.select import Plan
 BAGGAGE = "baggage."
 OWN_UNITS = "agentcost.units."
 """Prefix of attributes that count units of the user's own: the rest of the key names the unit."""
+OWN_PRICING = "agentcost.pricing."
+"""Prefix of attributes that decide a price: the rest of the key is the key of a card's `when`."""
 _FOREIGN = 1000
 _MISSING = -1
 

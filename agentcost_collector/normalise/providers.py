@@ -60,6 +60,7 @@ _SPELLINGS = {
     "perplexity": "perplexity",
     "moonshot_ai": "moonshot",
     "moonshot": "moonshot",
+    "moonshotai": "moonshot",
     "ibm.watsonx.ai": "ibm",
     "openrouter": "openrouter",
     "hugging_face": "huggingface",

@@ -102,7 +102,7 @@ def parse_usage_text(text: str) -> dict[str, int]:
     Understands the shapes of OpenAI, Anthropic, LangChain, MLflow and Langfuse. Counts are as the
     text means them, with `input` always including cached tokens.
     """
-    data = _literal(text)
+    data = literal(text)
     if not isinstance(data, dict):
         return {}
 
@@ -133,16 +133,22 @@ def parse_usage_text(text: str) -> dict[str, int]:
             "cache_write": at(
                 "cache_creation_input_tokens",
                 "input_token_details/cache_creation",
+                "prompt_tokens_details/cache_write_tokens",
+                "input_tokens_details/cache_write_tokens",
                 "cacheCreationInputTokens",
                 "cacheWriteInputTokens",
             ),
             "cache_write_short": at(
                 "cache_creation/ephemeral_5m_input_tokens",
+                "prompt_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
+                "input_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
                 "input_token_details/ephemeral_5m_input_tokens",
                 "ephemeral_5m_input_tokens",
             ),
             "cache_write_long": at(
                 "cache_creation/ephemeral_1h_input_tokens",
+                "prompt_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
+                "input_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
                 "input_token_details/ephemeral_1h_input_tokens",
                 "ephemeral_1h_input_tokens",
                 "cache_creation_input_tokens_above_1hr",
@@ -185,7 +191,7 @@ def _disjoint_buckets(data: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """JSON or a Python literal. A repr of numbers is nearly JSON, which reads 10 times faster."""
     nearly = text.replace("'", '"').replace("None", "null")
     nearly = nearly.replace("True", "true").replace("False", "false")

@@ -8,8 +8,21 @@ NULL cost with a status and a reason, never 0, never a guess); the amounts of th
 `cost_usd` exactly; the same steps and cards give the same bytes.
 """
 
+from agentcost_collector.price.archived import Archive, archived_set
 from agentcost_collector.price.load import bundled_rate_cards, load_rate_book
+from agentcost_collector.price.quote import COUNTED, Answer, Quote, price_quotes
 from agentcost_collector.price.ratebook import RateBook
 from agentcost_collector.price.steps import price_steps
 
-__all__ = ["RateBook", "bundled_rate_cards", "load_rate_book", "price_steps"]
+__all__ = [
+    "COUNTED",
+    "Answer",
+    "Archive",
+    "Quote",
+    "RateBook",
+    "archived_set",
+    "bundled_rate_cards",
+    "load_rate_book",
+    "price_quotes",
+    "price_steps",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -63,15 +64,45 @@ def amounts(quantities: np.ndarray, rates: Rates, chosen: np.ndarray) -> tuple[n
     return whole + up, slow
 
 
-def amount(quantity: int, rate: Rate, scale: int) -> int:
-    """Pico-dollars of one quantity, with integers of any size."""
-    if not quantity:
-        return 0
-    billed = max(quantity, rate.min * scale)
-    if rate.increment:
-        step = rate.increment * scale
-        billed = -(-billed // step) * step
-    return round_half_even(Fraction(billed, scale) * rate.usd)
+def amount(quantity: int, rate: Rate, scale: int, total: int) -> int:
+    """Pico-dollars of one quantity, with integers of any size; `total` is what bands measure."""
+    return round_half_even(billed_units(quantity, rate, scale) * dollars(rate, total))
+
+
+def billed_units(quantity: int, rate: Rate, scale: int) -> Fraction:
+    """The units that are charged for: after minimum and increment, zero for zero."""
+    units = Fraction(quantity, scale)
+    if not units:
+        return units
+    units = max(units, rate.min)
+    return -(-units // rate.increment) * rate.increment if rate.increment else units
+
+
+def dollars(rate: Rate, total: int) -> Fraction:
+    """Price of one unit; in mode `excess` the mean of the bands by what lies in each."""
+    if rate.mode != "excess" or total <= 0:
+        return rate.usd
+    edges = [max(low - 1, 0) for low, _ in rate.bands] + [total]
+    shares = [max(min(high, total) - low, 0) for low, high in pairwise(edges)]
+    return sum(
+        (Fraction(share, total) * usd for share, (_, usd) in zip(shares, rate.bands, strict=True)),
+        Fraction(0),
+    )
+
+
+def over_period(before: Fraction, units: Fraction, rate: Rate) -> Fraction:
+    """Dollars of units of a period that come after `before` others, at the price of their bands;
+    in mode `period_volume` the last unit's band has the price of all."""
+    if rate.mode == "period_volume":
+        reached = [usd for low, usd in rate.bands if low <= before + units]
+        return units * reached[-1]
+    end = before + units
+    lows = [Fraction(max(low - 1, 0)) for low, _ in rate.bands]
+    total = Fraction(0)
+    for (_, usd), low, high in zip(rate.bands, lows, [*lows[1:], end], strict=True):
+        share = min(end, high) - max(low, before)
+        total += max(share, Fraction(0)) * usd
+    return total
 
 
 def counts(column: pa.ChunkedArray) -> np.ndarray:
@@ -113,7 +144,10 @@ def _integers(rate: Rate | None, scale: int) -> tuple[int, int, int, int, int]:
         return 0, 1, _PRODUCT_MAX, 0, 1
     pico = rate.usd * PICO / scale
     num, den = pico.numerator, pico.denominator
-    least, step = rate.min * scale, max(rate.increment * scale, 1)
+    minimum, increment = rate.min * scale, rate.increment * scale or Fraction(1)
+    least, step = int(minimum), int(increment)
+    if rate.mode == "excess" or minimum != least or increment != step:
+        return 1, 1, 0, 0, 1
     if max(num, den, least, step) > _RULE_MAX:
         return 1, 1, 0, 0, 1
     most = min(_PRODUCT_MAX, _LINE_MAX * den) // max(num, 1)

@@ -26,11 +26,11 @@ def assign_rates(
 
     Loops once per distinct identity and, within, per price interval, band and window in use.
     """
-    found, index = identities(steps, quantities)
+    found, index = identities(steps, quantities, book.deployments)
     order = np.argsort(index.astype(_smallest(len(found))), kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(found)))
     clocks = {name: at_us[order] for name, at_us in _clocks(steps).items()}
-    totals = _totals(quantities, steps.num_rows)[order]
+    totals = prompt_totals(quantities, steps.num_rows)[order]
     sets: list[RateSet] = []
     grouped = np.zeros(len(index), dtype=np.int64)
     for number, identity in enumerate(found):
@@ -76,7 +76,8 @@ def _within(
         yield offer, _ALL
         return
     breaks = np.array(_breaks(plan, offer), dtype=np.int64)
-    band = offer.sku.band if offer else None
+    band = offer.sku.band if offer and offer.sku.band else None
+    band = band if band and band.mode == "whole_request" else None
     schedule = offer.sku.schedule if offer else None
     steps = len(band.bands) if band else 1
     windows = len(schedule.windows) + 1 if schedule else 1
@@ -128,7 +129,7 @@ def _window_context(offer: Offer | None, window: int) -> dict[str, str]:
 def _breaks(plan: Plan, offer: Offer | None) -> list[int]:
     offers = [source[1] for source in plan.sources.values() if isinstance(source, tuple)]
     offers += [offer] if offer else []
-    return sorted({edge for o in offers for edge in o.breaks})
+    return sorted(plan.breaks | {edge for o in offers for edge in o.breaks})
 
 
 def _clocks(steps: pa.Table) -> dict[str, np.ndarray]:
@@ -138,7 +139,7 @@ def _clocks(steps: pa.Table) -> dict[str, np.ndarray]:
     return {name: np.asarray(c.fill_null(0).to_numpy()) for name, c in both.items()}
 
 
-def _totals(quantities: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+def prompt_totals(quantities: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     """The whole prompt of each step, as bands measure it."""
     total = np.zeros(rows, dtype=np.int64)
     for name in INPUT_TOTAL:

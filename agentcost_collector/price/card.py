@@ -1,4 +1,4 @@
-"""A rate card as its YAML file says it: the schema `agentcost.ratecard/v1`.
+"""A list of prices as its YAML file says it: cards of `kind: list`, schema `agentcost.ratecard/v1`.
 
 Amounts are quoted decimals per so many units, instants carry a time zone, intervals are half-open.
 A key that is not here is an error, so nothing in a card is ever silently ignored.
@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from agentcost_collector.model.units import OPERATIONS, is_kind
+from agentcost_collector.model.units import INPUT_TOTAL_KIND, OPERATIONS, is_kind
 
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,18})?")
+_CURRENCY = re.compile(r"[A-Z]{3}|CREDIT(:[a-z0-9_.-]+)?")
 _CLOCK = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -26,10 +27,20 @@ def _decimal(text: str) -> str:
     return text
 
 
+def _currency(code: str) -> str:
+    if not _CURRENCY.fullmatch(code):
+        raise ValueError(f"'{code}' is no currency; use three letters such as EUR, or CREDIT:name")
+    return code
+
+
 def _kind(name: str) -> str:
     if not is_kind(name):
         raise ValueError(f"'{name}' is not a leaf kind of the unit registry")
     return name
+
+
+def _measure(name: str) -> str:
+    return name if name == INPUT_TOTAL_KIND else _kind(name)
 
 
 def _operation(name: str) -> str:
@@ -57,18 +68,22 @@ def _zone(name: str) -> str:
 
 
 Amount = Annotated[str, AfterValidator(_decimal)]
+Currency = Annotated[str, AfterValidator(_currency)]
+"""ISO 4217, or what an issuer counts in instead of money: CCU, DBU, CREDIT:name."""
 Kind = Annotated[str, AfterValidator(_kind)]
 Context = dict[str, str]
 When = dict[str, str | tuple[str, ...]]
 """Facts that must hold; of several values any one."""
-_ONE_OR_MORE = Field(min_length=1)
+ONE_OR_MORE = Field(min_length=1)
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """Any part of a card: immutable, and without keys that are not here."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Dated(_Part):
+class Dated(Part):
     """Something in force during [start, to)."""
 
     start: AwareDatetime = Field(alias="from")
@@ -83,19 +98,19 @@ class Dated(_Part):
     @property
     def start_us(self) -> int:
         """Microseconds since 1970."""
-        return _microseconds(self.start)
+        return microseconds(self.start)
 
     @property
     def to_us(self) -> int | None:
         """Microseconds since 1970; None while it has no end."""
-        return None if self.to is None else _microseconds(self.to)
+        return None if self.to is None else microseconds(self.to)
 
     def holds(self, at_us: int) -> bool:
         """Whether it is in force at that instant."""
         return self.start_us <= at_us and (self.to_us is None or at_us < self.to_us)
 
 
-class Source(_Part):
+class Source(Part):
     """Where a price was read, and when."""
 
     url: str
@@ -107,7 +122,7 @@ class Source(_Part):
 
 
 class Price(Dated):
-    """Dollars per `per` units, from an instant on."""
+    """An amount of the card's currency per `per` units, from an instant on."""
 
     granularity: Literal["instant", "day"] = "instant"
     """`day`: the publisher named a day, no hour; `from` is then midnight in its time zone."""
@@ -116,7 +131,7 @@ class Price(Dated):
     src: str
 
 
-class Line(_Part):
+class Line(Part):
     """What one kind of unit costs, in one context."""
 
     id: str
@@ -146,27 +161,27 @@ class Line(_Part):
         return started[-1] if started and started[-1].holds(at_us) else None
 
 
-class Models(_Part):
+class Models(Part):
     """Names of models, compared without regard to case."""
 
     equals: tuple[str, ...] = ()
     regex: tuple[Annotated[str, AfterValidator(_anchored)], ...] = ()
 
 
-class Match(_Part):
+class Match(Part):
     """Which steps a SKU is for."""
 
-    provider: Annotated[tuple[str, ...], _ONE_OR_MORE] | None = None
+    provider: Annotated[tuple[str, ...], ONE_OR_MORE] | None = None
     """Canonical provider ids; none: whoever provides it."""
     provider_named: bool = False
     """Only steps that name their provider; for those who sell the models of others."""
-    operation: Annotated[tuple[Annotated[str, AfterValidator(_operation)], ...], _ONE_OR_MORE]
+    operation: Annotated[tuple[Annotated[str, AfterValidator(_operation)], ...], ONE_OR_MORE]
     model: Models | None = None
     """None: found by the kinds of its lines, as fees of tools and stores are."""
     region: Literal["any"] | tuple[str, ...] = "any"
 
 
-class BandStep(_Part):
+class BandStep(Part):
     """One band; without `gt` and `ge` the lowest."""
 
     id: str
@@ -179,11 +194,21 @@ class BandStep(_Part):
         return self.gt + 1 if self.gt is not None else self.ge or 0
 
 
-class Band(_Part):
-    """A total of the request that decides the price of all its units."""
+class Band(Part):
+    """A total that decides between the amounts of a line.
 
-    measure: Literal["token.input.total"]
-    mode: Literal["whole_request"]
+    `whole_request`: the total of the request decides the price of all its units. `excess`: of each
+    kind of unit the share that lies in a band has that band's price. `period_volume`,
+    `period_graduated`: the same two with the total of a period; steps have the price of the
+    lowest band, and the period's difference is worked out when it is settled.
+    """
+
+    measure: Annotated[str, AfterValidator(_measure)]
+    """What is counted: the whole prompt, or over a period the units of one kind."""
+    mode: Literal["whole_request", "excess", "period_volume", "period_graduated"]
+    period: Literal["day", "month"] = "month"
+    """Which total counts, in the two modes of a period; days and months of `tz`."""
+    tz: Annotated[str, AfterValidator(_zone)] = "UTC"
     bands: Annotated[tuple[BandStep, ...], Field(min_length=2)]
 
     @model_validator(mode="after")
@@ -193,10 +218,32 @@ class Band(_Part):
             raise ValueError("bands must have different ids, begin without limit and ascend")
         if any(b.gt is not None and b.ge is not None for b in self.bands):
             raise ValueError("a band has either `gt` or `ge`")
+        if self.over_period == (self.measure == INPUT_TOTAL_KIND):
+            raise ValueError(
+                f"the measure of a request is {INPUT_TOTAL_KIND}, that of a period one leaf kind"
+            )
         return self
 
+    @property
+    def over_period(self) -> bool:
+        """Whether only a whole period can tell the band."""
+        return self.mode in ("period_volume", "period_graduated")
 
-class QuantityRule(_Part):
+
+class Allowance(Part):
+    """Units of a period that cost nothing: taken off when it is settled, never within a step."""
+
+    kind: Kind
+    qty: int = Field(gt=0, lt=10**15)
+    period: Literal["day", "month"]
+    tz: Annotated[str, AfterValidator(_zone)] = "UTC"
+    start: AwareDatetime | None = Field(default=None, alias="from")
+    to: AwareDatetime | None = None
+    scope: Literal["account", "organization"] = "organization"
+    """Who shares it: the steps of one account, or all."""
+
+
+class QuantityRule(Part):
     """How a quantity is rounded up before it is priced; zero stays zero."""
 
     kind: Kind
@@ -206,12 +253,12 @@ class QuantityRule(_Part):
     """Up to a multiple of so many units; 0: as measured."""
 
 
-class Window(_Part):
+class Window(Part):
     """Local hours of some days."""
 
     days: str
     """`mon-fri`, or days joined by commas."""
-    at: Annotated[tuple[str, ...], _ONE_OR_MORE]
+    at: Annotated[tuple[str, ...], ONE_OR_MORE]
     """`09:00-12:00`: from the first minute on, up to but without the second."""
     start: AwareDatetime | None = Field(default=None, alias="from")
     """In force from that instant; none: always."""
@@ -228,8 +275,8 @@ class Window(_Part):
 
     def span_us(self) -> tuple[int, int]:
         """Half-open interval in which it is in force."""
-        start = 0 if self.start is None else _microseconds(self.start)
-        return start, 2**62 if self.to is None else _microseconds(self.to)
+        start = 0 if self.start is None else microseconds(self.start)
+        return start, 2**62 if self.to is None else microseconds(self.to)
 
     def weekdays(self) -> frozenset[int]:
         """Monday is 0."""
@@ -258,11 +305,11 @@ class Window(_Part):
         return tuple(ranges)
 
 
-class Schedule(_Part):
+class Schedule(Part):
     """Context that depends on the local time."""
 
     tz: Annotated[str, AfterValidator(_zone)]
-    windows: Annotated[tuple[Window, ...], _ONE_OR_MORE]
+    windows: Annotated[tuple[Window, ...], ONE_OR_MORE]
     """The first that applies counts."""
     otherwise: Context
 
@@ -271,14 +318,14 @@ class Adjustment(Dated):
     """A published multiplier on the kinds that match one of the patterns."""
 
     id: str
-    when: Annotated[When, _ONE_OR_MORE]
+    when: Annotated[When, ONE_OR_MORE]
     multiply: Amount
-    kinds: Annotated[tuple[str, ...], _ONE_OR_MORE]
+    kinds: Annotated[tuple[str, ...], ONE_OR_MORE]
     """Names with `*` for any characters, such as `token.*`."""
     src: str
 
 
-class Alias(_Part):
+class Alias(Part):
     """A model name that stands for a SKU of this card until the next alias of that name."""
 
     model: str
@@ -290,27 +337,28 @@ class Alias(_Part):
     @property
     def start_us(self) -> int:
         """Microseconds since 1970."""
-        return _microseconds(self.start)
+        return microseconds(self.start)
 
     @property
     def until_us(self) -> int | None:
         """Microseconds since 1970; None while it has no end."""
-        return None if self.until is None else _microseconds(self.until)
+        return None if self.until is None else microseconds(self.until)
 
 
-class Sku(_Part):
+class Sku(Part):
     """Something that is sold: a model, a tool, a store."""
 
     sku: str
     match: Match
     band: Band | None = None
-    lines: Annotated[tuple[Line, ...], _ONE_OR_MORE]
+    lines: Annotated[tuple[Line, ...], ONE_OR_MORE]
     quantity_rules: tuple[QuantityRule, ...] = ()
     schedule: Schedule | None = None
     adjustments: tuple[Adjustment, ...] = ()
+    allowances: tuple[Allowance, ...] = ()
 
 
-class Defaults(_Part):
+class Defaults(Part):
     """What holds for all SKUs of the card."""
 
     rated_at: Literal["end", "start"] = "end"
@@ -319,21 +367,22 @@ class Defaults(_Part):
     """Context of a step that says nothing about that key."""
 
 
-class RateCard(_Part):
-    """One file of prices of one issuer of invoices."""
+class RateCard(Part):
+    """`kind: list`: the published prices of one issuer of invoices."""
 
     form: Literal["agentcost.ratecard/v1"] = Field(alias="schema")
     card_id: str
     kind: Literal["list"]
     issuer: str
-    currency: Literal["USD"]
+    currency: Currency
     tax: Literal["exclusive", "inclusive"] = "exclusive"
     defaults: Defaults = Defaults()
     sources: dict[str, Source]
     aliases: tuple[Alias, ...] = ()
-    skus: Annotated[tuple[Sku, ...], _ONE_OR_MORE]
+    skus: Annotated[tuple[Sku, ...], ONE_OR_MORE]
 
 
-def _microseconds(at: datetime) -> int:
+def microseconds(at: datetime) -> int:
+    """Since 1970."""
     whole = at.astimezone(UTC)
     return int(whole.timestamp()) * 1_000_000 + whole.microsecond

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-_AMOUNTS = ("amount", "multiply")
+_AMOUNTS = ("amount", "multiply", "usd")
 
 
 def card_digest(content: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ identity.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -41,33 +41,41 @@ class Identity(NamedTuple):
     tool: str | None
     service_tier: str | None
     region: str | None
+    account: str | None
+    pricing_context: str | None
+    """JSON object of further facts."""
     unit: str | None
     failed: bool
     usage: Usage
 
 
+_TEXTS = ("tool", "service_tier", "region", "account", "pricing_context", "unit")
+
+
 def identities(
-    steps: pa.Table, quantities: Mapping[str, np.ndarray]
+    steps: pa.Table, quantities: Mapping[str, np.ndarray], deployments: Set[str]
 ) -> tuple[list[Identity], np.ndarray]:
     """The distinct identities, and for each step the index of its own. O(steps).
 
-    `quantities` holds the counts of every column of numbers that is not all NULL.
+    `quantities` holds the counts of every column of numbers that is not all NULL; `deployments`
+    are the requested names that say more than the model which was served.
     """
     texts = [
         steps.column("kind"),
         steps.column("provider"),
-        _model(steps),
-        *(steps.column(name) for name in ("tool", "service_tier", "region", "unit")),
+        _model(steps, deployments),
+        *(steps.column(name) for name in _TEXTS),
     ]
-    coded = [codes(text) for text in texts]
+    coded = [codes(text) if text.null_count < len(text) else None for text in texts]
     failed = pc.equal(steps.column("status"), "error").fill_null(False)
+    nothing = np.zeros(steps.num_rows, dtype=np.int64)
     axes = [
-        *((_indices(c), len(c.dictionary) + 1) for c in coded),
+        *((_indices(c), len(c.dictionary) + 1) if c is not None else (nothing, 1) for c in coded),
         (_flags(failed).astype(np.int64), 2),
         (_usage(steps, quantities), len(Usage)),
     ]
     first, index = _cross(axes)
-    values = [[None, *c.dictionary.to_pylist()] for c in coded]
+    values = [[None, *(c.dictionary.to_pylist() if c is not None else ())] for c in coded]
     named = []
     for row in first:
         *texts_of, fails, usage = (int(axis[row]) for axis, _ in axes)
@@ -76,10 +84,13 @@ def identities(
     return named, index
 
 
-def _model(steps: pa.Table) -> pa.ChunkedArray:
-    """The served model, else the requested one."""
+def _model(steps: pa.Table, deployments: Set[str]) -> pa.ChunkedArray:
+    """The deployment that was asked for, else the served model, else the requested one."""
     served, requested = steps.column("model"), steps.column("requested_model")
     stood_in = pc.and_(served.is_null(), requested.is_valid())
+    if deployments:
+        named = pc.is_in(pc.utf8_lower(requested), value_set=pa.array(sorted(deployments)))
+        return pc.if_else(pc.or_(stood_in, named), requested, served)
     return pc.coalesce(served, requested) if pc.any(stood_in).as_py() else served
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from agentcost_collector.model.reasons import CostReason
-from agentcost_collector.model.units import LEAVES, Leaf
+from agentcost_collector.model.units import INPUT_TOTAL, LEAVES, Leaf
 from agentcost_collector.price.amounts import amount, amounts, compile_rates, count
-from agentcost_collector.price.plan import RateSet
+from agentcost_collector.price.plan import Slots
 from agentcost_collector.price.rates import Rate
 
 PARTS = tuple(dict.fromkeys(leaf.part for leaf in LEAVES))
@@ -25,7 +25,7 @@ class Lines:
         self,
         steps: pa.Table,
         quantities: Mapping[str, np.ndarray],
-        sets: Sequence[RateSet],
+        sets: Sequence[Slots],
         chosen: np.ndarray,
     ) -> None:
         self._steps, self._sets, self._chosen = steps, sets, chosen
@@ -46,23 +46,24 @@ class Lines:
             elif not leaf.column:
                 self._add(slot, leaf, self._of(slot, lambda r: r is not None).astype(np.int64))
 
-    def exact(self, row: int) -> dict[str, int]:
-        """Pico-dollars of one step by part, of any size."""
+        self.corrected = {row: self._exact(row) for row in np.flatnonzero(self.slow).tolist()}
+        """Pico-dollars of the `slow` rows by part, of any size."""
+
+    def _exact(self, row: int) -> dict[str, int]:
         parts = dict.fromkeys(PARTS, 0)
-        for slot, leaf in enumerate(LEAVES):
-            rate = self._sets[self._chosen[row]].rates[slot]
+        total = prompt_total(self._steps, row)
+        for leaf, rate in zip(LEAVES, self._sets[self._chosen[row]], strict=True):
             if isinstance(rate, Rate):
-                column, scale = leaf.column, _scale(leaf)
-                quantity = count(self._steps.column(column), row, scale) if column else 1
-                parts[leaf.part] += amount(quantity, rate, scale)
+                quantity = quantity_of(self._steps, leaf, row)
+                parts[leaf.part] += amount(quantity, rate, scale_of(leaf), total)
         return parts
 
     def _add(self, slot: int, leaf: Leaf, quantities: np.ndarray) -> None:
         some = quantities > 0
         if not some.any():
             return
-        rates = [s.rates[slot] for s in self._sets]
-        table = compile_rates([r if isinstance(r, Rate) else None for r in rates], _scale(leaf))
+        rates = [slots[slot] for slots in self._sets]
+        table = compile_rates([r if isinstance(r, Rate) else None for r in rates], scale_of(leaf))
         found, slow = amounts(quantities, table, self._chosen)
         self.parts[leaf.part] += found
         self.slow |= slow
@@ -75,11 +76,22 @@ class Lines:
 
     def _of(self, slot: int, holds: Callable[[Rate | CostReason | None], bool]) -> np.ndarray:
         """Whether something holds of the rate of each row."""
-        found = np.array([holds(s.rates[slot]) for s in self._sets], dtype=bool)
+        found = np.array([holds(slots[slot]) for slots in self._sets], dtype=bool)
         return np.asarray(found[self._chosen])
 
 
-def _scale(leaf: Leaf) -> int:
+def quantity_of(steps: pa.Table, leaf: Leaf, row: int) -> int:
+    """What a step counts, in the smallest digit of its column; the step itself counts once."""
+    return count(steps.column(leaf.column), row, scale_of(leaf)) if leaf.column else 1
+
+
+def prompt_total(steps: pa.Table, row: int) -> int:
+    """The whole prompt of one step, of any size."""
+    return sum(count(steps.column(name), row, 1) for name in INPUT_TOTAL)
+
+
+def scale_of(leaf: Leaf) -> int:
+    """Counts of one unit: 1 for tokens, 10**9 for decimals with 9 digits."""
     return 10**leaf.type.scale if pa.types.is_decimal(leaf.type) else 1
 
 

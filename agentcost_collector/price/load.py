@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.reasons import CostReason
-from agentcost_collector.model.units import LEAVES, OPERATIONS
-from agentcost_collector.price.card import Alias, Line, Price
+from agentcost_collector.model.units import LEAVES, OPERATIONS, same_kind
+from agentcost_collector.price.card import Alias, Line, Price, RateCard
+from agentcost_collector.price.customer import DIGEST_CHARS, Customer
 from agentcost_collector.price.ratebook import Offer, RateBook
 from agentcost_collector.price.read import CardFile, read_cards
 
-DIGEST_CHARS = 16
+Book = TypeVar("Book", bound=RateBook)
 
 
 def load_rate_book(directories: Sequence[Path]) -> RateBook:
@@ -23,11 +23,18 @@ def load_rate_book(directories: Sequence[Path]) -> RateBook:
 
     Raises ConfigError `file:line: what is wrong, what to do`.
     """
-    files = read_cards(directories)
+    return compile_cards(read_cards(directories), RateBook)
+
+
+def compile_cards(files: Sequence[CardFile], make: Callable[..., Book]) -> Book:
+    """One book of some cards, in ascending order of `card_id`. Raises ConfigError."""
+    customer = Customer(files)
     offers: list[Offer] = []
     aliases: dict[str, list[tuple[int, Offer | CostReason]]] = {}
     seen: dict[str, str] = {}
     for file in files:
+        if not isinstance(file.card, RateCard):
+            continue
         mine = {}
         for index, sku in enumerate(file.card.skus):
             place = file.at("skus", index, "sku")
@@ -36,13 +43,17 @@ def load_rate_book(directories: Sequence[Path]) -> RateBook:
                     f"{place}: sku '{sku.sku}' is also at {seen[sku.sku]}; rename or remove one"
                 )
             seen[sku.sku] = place
-            mine[sku.sku] = _offer(file, index)
+            mine[sku.sku] = _offer(file, file.card, index, customer)
         offers += mine.values()
         for index, alias in enumerate(file.card.aliases):
             _add_alias(aliases, alias, mine, file.at("aliases", index))
     _refuse_overlaps(offers, aliases, seen)
-    digest = hashlib.sha256(json.dumps([(f.card.card_id, f.digest) for f in files]).encode())
-    return RateBook(offers, {k: tuple(v) for k, v in aliases.items()}, digest.hexdigest())
+    return make(
+        offers,
+        {k: tuple(v) for k, v in aliases.items()},
+        customer.terms({o.sku.sku: o for o in offers}),
+        [file.content for file in files],
+    )
 
 
 def bundled_rate_cards() -> Path:
@@ -52,16 +63,17 @@ def bundled_rate_cards() -> Path:
     return installed if installed.is_dir() else package.parent / "rate_cards"
 
 
-def _offer(file: CardFile, index: int) -> Offer:
-    card, sku = file.card, file.card.skus[index]
-    _check(file, index)
+def _offer(file: CardFile, card: RateCard, index: int, customer: Customer) -> Offer:
+    sku = card.skus[index]
+    _check(file, card, index)
     lines: dict[str, tuple[Line, ...]] = {}
     for line in sku.lines:
         if line.included_in is None:
-            lines[line.kind] = (*lines.get(line.kind, ()), line)
+            kind = same_kind(line.kind)[0]
+            lines[kind] = (*lines.get(kind, ()), line)
     for line in sku.lines:
         if line.included_in is not None:
-            lines[line.kind] = lines[line.included_in]
+            lines[same_kind(line.kind)[0]] = lines[same_kind(line.included_in)[0]]
     dated = [*(p for line in sku.lines for p in line.prices), *sku.adjustments]
     edges = {d.start_us for d in dated} | {d.to_us for d in dated if d.to_us is not None}
     return Offer(
@@ -69,21 +81,25 @@ def _offer(file: CardFile, index: int) -> Offer:
         card_id=card.card_id,
         issuer=card.issuer,
         digest=file.digest[:DIGEST_CHARS],
+        currency=card.currency,
+        exchange=customer.exchange.get(card.currency, ()),
+        overlays=customer.overlays.get(card.card_id, ()),
         clock=card.defaults.rated_at,
         assume=card.defaults.assume,
         step_kinds=frozenset(OPERATIONS[o] for o in sku.match.operation),
         lines=lines,
-        breaks=tuple(sorted(edges)),
+        breaks=tuple(sorted(edges | customer.breaks(card))),
     )
 
 
-def _check(file: CardFile, index: int) -> None:
+def _check(file: CardFile, card: RateCard, index: int) -> None:
     """What one SKU must keep to beyond the schema."""
-    card, sku = file.card, file.card.skus[index]
-    if sku.match.model is None and (sku.band or sku.schedule):
+    sku = card.skus[index]
+    decided_at_once = sku.band and not sku.band.over_period
+    if sku.match.model is None and (decided_at_once or sku.schedule):
         raise ConfigError(
-            f"{file.at('skus', index)}: a SKU without `model` has no `band` or `schedule`;"
-            " add a model or remove them"
+            f"{file.at('skus', index)}: a SKU without `model` has no `schedule`, and a `band` only"
+            " over a period; add a model or remove them"
         )
     bands = {b.id for b in sku.band.bands} if sku.band else set()
     for number, line in enumerate(sku.lines):

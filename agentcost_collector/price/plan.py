@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from fractions import Fraction
 
 from agentcost_collector.model.reasons import CostReason, CostStatus
-from agentcost_collector.model.units import LEAVES, Leaf, kinds_of
-from agentcost_collector.price.card import Line, Price
+from agentcost_collector.model.units import LEAVES, Leaf, kinds_of, same_kind
 from agentcost_collector.price.identity import Identity, Usage
-from agentcost_collector.price.ratebook import Offer, RateBook, Timeline
-from agentcost_collector.price.rates import Rate, Situation, rate_id, rate_of, uncovered
+from agentcost_collector.price.ratebook import Held, Offer, RateBook, Timeline
+from agentcost_collector.price.rates import (
+    Quoted,
+    Rate,
+    Situation,
+    fits,
+    rate_id,
+    rate_of,
+    uncovered,
+)
 
 _BY_MODEL = ("llm", "embedding", "rerank")
 _COMPUTE = "compute"
-_ORDINARY_TIERS = ("auto", "default", "on_demand", "standard", "standard_only")
+_ORDINARY = {
+    "service_tier": ("auto", "default", "on_demand", "standard", "standard_only"),
+    "processing": ("online", "realtime", "standard"),
+    "speed": ("standard", "default"),
+    "inference_geo": ("global", "not_available"),
+}
+"""Values that say as much as silence."""
+Slots = tuple[Rate | CostReason | None, ...]
+"""One entry for each of LEAVES. A CostReason stands where a quantity is billable and has no rate,
+None where it is not billed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateSet:
-    """What every quantity of a step costs; one entry of `rates` for each of LEAVES.
+    """What every quantity of a step costs, for steps of one identity at one time."""
 
-    A CostReason stands where a quantity is billable and has no rate, None where it is not billed.
-    """
-
-    rates: tuple[Rate | CostReason | None, ...] = (None,) * len(LEAVES)
+    rates: Slots = (None,) * len(LEAVES)
+    """Dollars to pay."""
+    listed: Slots | None = None
+    """Dollars by the published list, where something else is paid."""
+    original: Slots | None = None
+    """In the currency of the card, where that is not dollars."""
+    currency: str | None = "USD"
+    """None: of several cards, in several currencies."""
     status: CostStatus | None = None
     """Set where nothing can be priced: unpriced whatever the quantities, or unmetered where none of
-    them is billable."""
+    them is billable. `capacity` where what is reserved pays for the tokens."""
     reason: CostReason | None = None
     rate_id: str | None = None
     digest: str | None = None
+    lines: tuple[tuple[str, str] | None, ...] = (None,) * len(LEAVES)
+    """Leaf kind and rate id of each rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +66,14 @@ class Plan:
     """What holds from each instant on; a RateSet where no offer is needed to know."""
     sources: dict[int, tuple[str, Offer] | CostReason]
     """Kind and offer of the quantities that are priced whatever the model."""
+    reserved: tuple[Held, ...] = ()
+    """Capacity that may serve these steps."""
+
+    @property
+    def breaks(self) -> set[int]:
+        """Every instant at which capacity begins or ends."""
+        edges = {at for h in self.reserved for at in (h.terms.start_us, h.terms.to_us)}
+        return {at for at in edges if at is not None}
 
     @property
     def clock(self) -> str:
@@ -67,7 +100,8 @@ def plan_for(identity: Identity, book: RateBook) -> Plan:
             return Plan(((0, _unpriced(_why(timeline))),), {})
         return Plan((), sources) if metered else Plan(((0, _no_fee(sources)),), {})
     known = [(at, o if isinstance(o, Offer) else _unpriced(o)) for at, o in timeline]
-    return Plan(tuple(known), sources)
+    held = book.reserved(identity.provider, identity.model, identity.account)
+    return Plan(tuple(known), sources, held)
 
 
 def step_kind(identity: Identity) -> str:
@@ -88,35 +122,110 @@ def rate_set(
 ) -> RateSet:
     """What holds at one instant, in one band and window of the schedule."""
     main = _situation(offer, identity, at_us, band, window) if offer else None
+    held = _held(plan, identity, main) if main else None
     if offer and main:
-        reason = uncovered(offer, main)
+        known = held.terms.when if held else ()
+        observed = {k: v for k, v in main.observed.items() if k not in known}
+        reason = uncovered(offer, replace(main, observed=observed))
         if reason:
             return _unpriced(reason)
-    rates: list[Rate | CostReason | None] = []
+    found: list[Quoted | CostReason | None] = []
     missing: list[CostReason] = []
-    used: dict[Offer, list[tuple[Line, Price]]] = {}
+    used: dict[Offer, list[Quoted]] = {}
     for slot, leaf in enumerate(LEAVES):
         source = _source(plan, offer, slot, leaf, identity)
         if not isinstance(source, tuple):
-            rates.append(source)
+            found.append(source)
             continue
         kind, seller = source
         situation = main if main and seller is offer else _plain(seller, identity, at_us)
-        found = rate_of(seller, kind, situation)
-        if isinstance(found, CostReason):
-            missing.append(found)
-            rates.append(found)
+        quoted = rate_of(seller, kind, situation)
+        if isinstance(quoted, CostReason):
+            missing.append(quoted)
         else:
-            rates.append(found[0])
-            used.setdefault(seller, []).append(found[1])
+            used.setdefault(seller, []).append(quoted)
+            if leaf.column == "units" and identity.unit:
+                quoted = _of_unit(quoted, same_kind(identity.unit)[1])
+        found.append(quoted)
     if not used:
         return _unpriced(min(missing, key=_rank, default=CostReason.NO_LINE))
-    ids = [
-        rate_id(o, lines, main if main and o is offer else _plain(o, identity, at_us))
+    ids = {
+        o: rate_id(o, lines, main if main and o is offer else _plain(o, identity, at_us))
         for o, lines in used.items()
+    }
+    return _served(_assembled(found, used, ids), held)
+
+
+def _assembled(
+    found: Sequence[Quoted | CostReason | None],
+    used: Mapping[Offer, Sequence[Quoted]],
+    ids: Mapping[Offer, str],
+) -> RateSet:
+    quoted = [q for lines in used.values() for q in lines]
+    agreed = any(q.names for q in quoted)
+    currencies = {offer.currency for offer in used}
+    foreign = currencies != {"USD"}
+    id_of = {id(q.line): ids[offer] for offer, lines in used.items() for q in lines}
+    return RateSet(
+        tuple(f.rate if isinstance(f, Quoted) else f for f in found),
+        listed=tuple(f.listed if isinstance(f, Quoted) else f for f in found) if agreed else None,
+        original=(
+            tuple(f.original if isinstance(f, Quoted) else f for f in found) if foreign else None
+        ),
+        currency=currencies.pop() if len(currencies) == 1 else None,
+        rate_id=",".join(ids.values()),
+        digest=",".join(dict.fromkeys(d for q in quoted for d in q.digests)),
+        lines=tuple(
+            (f.kind, f"{id_of[id(f.line)]}/{f.line.id}") if isinstance(f, Quoted) else None
+            for f in found
+        ),
+    )
+
+
+def _of_unit(quoted: Quoted, size: Fraction) -> Quoted:
+    """For quantities counted in a unit that is `size` times as large as the card's."""
+    if size == 1:
+        return quoted
+    return replace(
+        quoted,
+        rate=quoted.rate.of_units(size),
+        listed=quoted.listed.of_units(size),
+        original=quoted.original.of_units(size),
+    )
+
+
+def _held(plan: Plan, identity: Identity, situation: Situation) -> Held | None:
+    """The reserved capacity that serves the step."""
+    for held in plan.reserved:
+        terms = held.terms
+        here = terms.region is None or (identity.region or "").lower() in terms.region
+        if here and terms.holds(situation.at_us) and fits(terms.when, situation.context):
+            return held
+    return None
+
+
+def _served(rates: RateSet, held: Held | None) -> RateSet:
+    """What is left to pay where reserved capacity serves: nothing for the kinds that it is for."""
+    if held is None:
+        return rates
+    free = Rate(Fraction(0))
+    covered = [
+        line is not None and any(fnmatchcase(line[0], p) for p in held.terms.kinds)
+        for line in rates.lines
     ]
-    digests = dict.fromkeys(o.digest for o in used)
-    return RateSet(tuple(rates), rate_id=",".join(ids), digest=",".join(digests))
+    left = [free if covers else rate for covers, rate in zip(covered, rates.rates, strict=True)]
+    owed = rates.original
+    if owed is not None:
+        owed = tuple(free if c else r for c, r in zip(covered, owed, strict=True))
+    return replace(
+        rates,
+        rates=tuple(left),
+        listed=rates.listed or rates.rates,
+        original=owed,
+        status=CostStatus.CAPACITY,
+        rate_id=f"{rates.rate_id},{held.name}",
+        digest=f"{rates.digest},{held.digest}",
+    )
 
 
 def _without_prices(identity: Identity) -> RateSet | None:
@@ -155,7 +264,7 @@ def _sources(
 def leaf_kinds(leaf: Leaf, identity: Identity) -> tuple[str, ...]:
     """Leaf kinds that a quantity of a step of this identity may be."""
     if leaf.column == "units":
-        return (identity.unit,) if identity.unit else ()
+        return (same_kind(identity.unit)[0],) if identity.unit else ()
     if leaf.kinds[0] == "tool.*.call":
         called = identity.tool if identity.kind == "tool" else None
         return (f"tool.{called.lower()}.call",) if called else ()
@@ -167,33 +276,49 @@ def _source(
 ) -> tuple[str, Offer] | CostReason | None:
     """Who sells one quantity: the offer for the model, else a metered one."""
     kinds = leaf_kinds(leaf, identity)
+    if not leaf.column and _counted(kinds, identity):
+        return None
     for kind in kinds:
         if offer and kind in offer.lines:
             return kind, offer
-    if slot in plan.sources:
+    if slot in plan.sources and not (offer and plan.sources[slot] is CostReason.NO_SKU):
         return plan.sources[slot]
     counted = leaf.column and not (kinds and kinds[0].startswith("compute."))
     return CostReason.NO_LINE if counted else None
 
 
+def _counted(kinds: Sequence[str], identity: Identity) -> bool:
+    """Whether the step is not to be counted as one call or request: it says how many there were,
+    or it is no call at all but only a meter beside one."""
+    if identity.unit in kinds:
+        return True
+    return identity.usage is Usage.METERED and step_kind(identity) in ("llm", "embedding")
+
+
 def _situation(
     offer: Offer, identity: Identity, at_us: int, band: str | None, window: Mapping[str, str]
 ) -> Situation:
-    observed = {}
+    implied = {**offer.assume, **window}
+    return Situation(at_us, observed(identity), implied, band, identity.account)
+
+
+def observed(identity: Identity) -> dict[str, str]:
+    """The facts that a step states, without those that say as much as silence."""
+    facts = json.loads(identity.pricing_context or "{}")
+    context = {key: value.strip().lower() for key, value in facts.items()}
     tier = (identity.service_tier or "").lower()
     if tier == "batch":
-        observed["processing"] = tier
-    elif tier and tier not in _ORDINARY_TIERS:
-        observed["service_tier"] = tier
+        context["processing"] = tier
+    elif tier:
+        context["service_tier"] = tier
     if identity.region:
-        observed["region"] = identity.region.lower()
-    return Situation(at_us, observed, {**offer.assume, **window}, band)
+        context["region"] = identity.region.lower()
+    return {k: v for k, v in context.items() if v and v not in _ORDINARY.get(k, ())}
 
 
 def _plain(offer: Offer, identity: Identity, at_us: int) -> Situation:
-    """For offers that are found by kind of unit: they know regions, no tiers."""
-    observed = {"region": identity.region.lower()} if identity.region else {}
-    return Situation(at_us, observed, offer.assume, None)
+    """For offers that are found by kind of unit."""
+    return Situation(at_us, observed(identity), offer.assume, None, identity.account)
 
 
 def _why(timeline: Timeline) -> CostReason:

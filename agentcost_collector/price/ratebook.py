@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agentcost_collector.model.reasons import CostReason
+from agentcost_collector.model.units import same_kind
 from agentcost_collector.price.card import Line, Match, Sku
 from agentcost_collector.price.names import spellings
+from agentcost_collector.price.terms import ExchangeRate, Overlay, Reserved
 
 REGION = "region"
 _MEMO_MAX = 50_000
@@ -25,15 +27,20 @@ class Offer:
     card_id: str
     issuer: str
     digest: str
-    """Of the card, first 16 hex digits."""
+    """Of the card, first 16 hex digits; of the table of deployments too, where that named it."""
+    currency: str
+    exchange: tuple[tuple[ExchangeRate, str], ...]
+    """Dollars for the currency over time, each with the digest of its card; none for dollars."""
+    overlays: tuple[tuple[Overlay, str], ...]
+    """What was negotiated about the card, each with its digest; those of one account first."""
     clock: str
     """`end` or `start`: the instant of the step that decides the price."""
     assume: dict[str, str]
     step_kinds: frozenset[str]
     lines: dict[str, tuple[Line, ...]]
-    """By leaf kind; an included kind has the lines of the kind that includes it."""
+    """By leaf kind (of `same_kind`); an included kind has those of the kind that includes it."""
     breaks: tuple[int, ...]
-    """Every instant at which a price or an adjustment begins or ends, ascending."""
+    """Every instant at which anything that decides its prices begins or ends, ascending."""
 
     @property
     def match(self) -> Match:
@@ -51,19 +58,58 @@ Timeline = tuple[tuple[int, Offer | CostReason], ...]
 """What holds from each instant on, ascending; the first entry holds since ever."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the customer's own cards say besides negotiated prices."""
+
+    deployments: Mapping[tuple[str, str], Timeline]
+    """By provider and lower-case name."""
+    reserved: tuple[Held, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Reserved capacity with its name on the ledger and the digest of its card."""
+
+    terms: Reserved
+    name: str
+    digest: str
+
+    def serves(self, provider: str | None, model: str | None, account: str | None) -> bool:
+        """Whether steps of that kind may be served from it."""
+        if provider not in self.terms.provider or self.terms.account not in (None, account):
+            return False
+        models = self.terms.model
+        if models is None:
+            return True
+        name = (model or "").lower()
+        return name in {m.lower() for m in models.equals} or any(
+            re.fullmatch(pattern, name, re.IGNORECASE) for pattern in models.regex
+        )
+
+
 class RateBook:
     """All offers, found by provider and model or by the kind of unit that they price.
 
     Immutable, but for the memory of answers given before.
     """
 
-    def __init__(self, offers: Sequence[Offer], aliases: dict[str, Timeline], digest: str) -> None:
+    def __init__(
+        self,
+        offers: Sequence[Offer],
+        aliases: dict[str, Timeline],
+        terms: Terms,
+        cards: Sequence[Mapping[str, Any]],
+    ) -> None:
         self.offers = tuple(offers)
-        self.digest = digest
-        """sha256 over the digests of all cards, 64 hex digits."""
+        self.deployments = frozenset(name for _, name in terms.deployments)
+        """Names that customers gave, lower case."""
+        self.cards = tuple(cards)
+        """The cards as their files say them, in order of `card_id`."""
         self.kinds = frozenset(kind for offer in offers for kind in offer.lines)
         """Every leaf kind that some card prices."""
         self._aliases = aliases
+        self._terms = terms
         self._named: dict[str, list[Offer]] = defaultdict(list)
         self._patterns: list[tuple[re.Pattern[str], Offer]] = []
         self._metered: dict[str, list[Offer]] = defaultdict(list)
@@ -100,6 +146,19 @@ class RateBook:
             return CostReason.AMBIGUOUS
         return fitting[0] if fitting else None
 
+    def metered_as(self, kind: str, provider: str | None) -> str | None:
+        """The kind of step in which that provider, or else anyone, sells a kind of unit."""
+        offers = self._metered.get(same_kind(kind)[0], [])
+        own = [o for o in offers if o.match.provider and provider in o.match.provider]
+        kinds = {k for o in own or offers for k in o.step_kinds}
+        return min(kinds, default=None)
+
+    def reserved(
+        self, provider: str | None, model: str | None, account: str | None
+    ) -> tuple[Held, ...]:
+        """Capacity that may serve such steps, in the order of the cards."""
+        return tuple(h for h in self._terms.reserved if h.serves(provider, model, account))
+
     def remember(self, key: Hashable, find: Callable[[], T]) -> T:
         """The answer to a question that the cards alone decide, found once and kept, bounded."""
         if key not in self._memo:
@@ -129,6 +188,9 @@ class RateBook:
     def _find(
         self, provider: str | None, step_kind: str, name: str, region: str | None
     ) -> Timeline | None:
+        ours = self._terms.deployments.get((provider or "", name), ())
+        if _fitting([o for _, o in ours if isinstance(o, Offer)], provider, step_kind):
+            return ours
         exact = _fitting(self._named.get(name, ()), provider, step_kind)
         offers = exact or _fitting(
             (o for pattern, o in self._patterns if pattern.fullmatch(name)), provider, step_kind

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.price.card import RateCard
 from agentcost_collector.price.digest import card_digest
+from agentcost_collector.price.terms import AnyCard
 from agentcost_collector.yaml_file import YamlFile, in_words, read_yaml
+
+_CARD: TypeAdapter[AnyCard] = TypeAdapter(AnyCard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +22,18 @@ class CardFile:
     """One card with the places of its parts."""
 
     file: YamlFile
-    card: RateCard
+    card: AnyCard
     digest: str
 
     @property
     def path(self) -> Path:
         """The file."""
         return self.file.path
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The card as plain values, as its file says it."""
+        return self.file.content
 
     def at(self, *place: str | int) -> str:
         """`file:line` of a part, or of the nearest part around it."""
@@ -40,7 +48,7 @@ def read_cards(directories: Sequence[Path]) -> list[CardFile]:
     cards: dict[str, CardFile] = {}
     for directory in directories:
         here: dict[str, CardFile] = {}
-        for path in _files(directory):
+        for path in card_files(directory):
             read = read_card(path)
             first = here.setdefault(read.card.card_id, read)
             if first is not read:
@@ -54,15 +62,22 @@ def read_cards(directories: Sequence[Path]) -> list[CardFile]:
 
 def read_card(path: Path) -> CardFile:
     """One card. Raises ConfigError naming file and line."""
-    file = read_yaml(path, "a rate card")
+    return card_of(read_yaml(path, "a rate card"))
+
+
+def card_of(file: YamlFile) -> CardFile:
+    """The card that a file says. Raises ConfigError naming file and line."""
     try:
-        card = RateCard.model_validate(file.content)
+        card = _CARD.validate_python(file.content)
     except ValidationError as wrong:
-        raise ConfigError(in_words(file, wrong.errors(), "the rate card schema")) from wrong
+        # the first step of a place only says which kind of card it is
+        faults = [{**fault, "loc": fault["loc"][1:]} for fault in wrong.errors()]
+        raise ConfigError(in_words(file, faults, "the rate card schema")) from wrong
     return CardFile(file, card, card_digest(file.content))
 
 
-def _files(directory: Path) -> Iterator[Path]:
+def card_files(directory: Path) -> Iterator[Path]:
+    """The files of a folder that are rate cards. Raises ConfigError where there is no folder."""
     if not directory.is_dir():
         raise ConfigError(
             f"{directory}: no such folder of rate cards; create it or correct the path"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -44,19 +44,26 @@ def price_steps(steps: pa.Table, book: RateBook) -> pa.Table:
         if steps.column(name).null_count < steps.num_rows
     }
     sets, chosen = assign_rates(steps, quantities, book)
-    lines = Lines(steps, quantities, sets, chosen)
-    corrected = {row: lines.exact(row) for row in np.flatnonzero(lines.slow).tolist()}
+    lines = Lines(steps, quantities, [s.rates for s in sets], chosen)
     status, reason = _verdicts(sets, chosen, lines)
-    for row, parts in corrected.items():
+    for row, parts in lines.corrected.items():
         if sum(parts.values()) > _STEP_MAX:
             status[row] = _STATUSES.index(CostStatus.UNPRICED)
             reason[row] = REASONS.index(CostReason.USAGE_INCONSISTENT)
     known = status <= _STATUSES.index(CostStatus.PARTIAL)
     columns = dict(zip(STEPS.names, steps.columns, strict=True))
-    columns |= _money(lines.parts, corrected, known)
+    columns |= {part: _money(lines, part, known) for part in PARTS}
+    columns["cost_usd"] = _money(lines, None, known)
+    for name, of in (("list_cost_usd", "listed"), ("original_cost", "original")):
+        columns[name] = columns["cost_usd"]
+        if any(getattr(s, of) for s in sets):
+            other = Lines(steps, quantities, [getattr(s, of) or s.rates for s in sets], chosen)
+            columns[name] = _money(other, None, known)
     columns["cost_status"] = _text(_STATUSES, status)
     columns["cost_reason"] = _text((*REASONS, None), reason)
     named = np.where(known, chosen, len(sets))
+    columns["currency"] = _text((*(s.currency for s in sets), None), named)
+    columns["original_cost"] = _where_known(columns["original_cost"], columns["currency"])
     columns["rate_id"] = _text((*(s.rate_id for s in sets), None), named)
     columns["card_digest"] = _text((*(s.digest for s in sets), None), named)
     columns["usage_note"] = _notes(steps, known)
@@ -97,23 +104,25 @@ def _verdicts(
     return np.where(decided, fixed, status), np.where(decided, why, lines.reason)
 
 
-def _money(
-    parts: Mapping[str, np.ndarray], corrected: Mapping[int, Mapping[str, int]], known: np.ndarray
-) -> dict[str, pa.Array]:
-    """Every money column; NULL where the price is not known."""
-    big = {row: amounts for row, amounts in corrected.items() if known[row]}
-    total = np.stack(list(parts.values())).sum(axis=0)
-    found = {}
-    for name, fast in {**parts, "cost_usd": total}.items():
-        column = decimals(fast, USD, known)
-        if big:
-            values = [usd(a[name] if name in PARTS else sum(a.values())) for a in big.values()]
-            rows = np.zeros(len(known), dtype=bool)
-            rows[list(big)] = True
-            column = pc.replace_with_mask(column, pa.array(rows), pa.array(values, USD))
-        found[name] = column
-    found["list_cost_usd"] = found["cost_usd"]
-    return found
+def _money(lines: Lines, part: str | None, known: np.ndarray) -> pa.Array:
+    """One part of all costs, or None for their sum; NULL where the price is not known."""
+    parts = [lines.parts[part]] if part else list(lines.parts.values())
+    fast = sum(parts[1:], parts[0])
+    column = decimals(fast, USD, known)
+    big = {row: amounts for row, amounts in lines.corrected.items() if known[row]}
+    if not big:
+        return column
+    values = [usd(a[part] if part else sum(a.values())) for a in big.values()]
+    rows = np.zeros(len(known), dtype=bool)
+    rows[list(big)] = True
+    return pc.replace_with_mask(column, pa.array(rows), pa.array(values, USD))
+
+
+def _where_known(amounts: pa.Array, currency: pa.Array) -> pa.Array:
+    """The amounts whose currency is one."""
+    if currency.null_count == amounts.null_count:
+        return amounts
+    return pc.if_else(currency.is_valid(), amounts, None)
 
 
 def _notes(steps: pa.Table, known: np.ndarray) -> pa.ChunkedArray:
@@ -128,4 +137,6 @@ def _notes(steps: pa.Table, known: np.ndarray) -> pa.ChunkedArray:
 
 
 def _text(values: Sequence[str | None], index: np.ndarray) -> pa.Array:
+    if (index == index[0]).all():
+        return pa.repeat(pa.scalar(values[index[0]], pa.string()), len(index))
     return pa.array(values, pa.string()).take(pa.array(index))

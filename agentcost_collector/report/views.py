@@ -22,7 +22,8 @@ RATES = pa.schema(
         ("unit", pa.string()),  # leaf kind that is priced
         ("context", pa.string()),  # JSON: tier or other facts that must hold; NULL for always
         ("band", pa.string()),  # size of the request for which it holds; NULL for any
-        ("amount_usd", pa.decimal128(38, 18)),  # for `per` units
+        ("amount", pa.decimal128(38, 18)),  # of the currency, for `per` units
+        ("currency", pa.string()),
         ("per", pa.int64()),
         ("valid_from", pa.timestamp("us", tz="UTC")),
         ("valid_to", pa.timestamp("us", tz="UTC")),  # exclusive; NULL for still valid

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.trees import draw, drawn_in
-from tests.support.walked import walk_bodies
+from tests.support.walked import decode, walk_bodies
 
 
 def vector_database():
@@ -243,6 +243,12 @@ def test_of_a_providers_metadata_only_numbers_by_name_are_kept():
         '{"anthropic": {"thinking": "s3cret \\"cacheReadInputTokens\\": 7", "s3cret": 5, '
         '"cacheReadInputTokens" : 12, "usage": {"ephemeral_1h_input_tokens": 1.5}}}'
     )
-    tree = draw(f"call ai.operationId=x 'ai.response.providerMetadata={metadata}'")
-    kept = dict(walk_bodies([tree.body()]).spans.column("attributes").to_pylist()[0])
-    assert kept["ai.response.providerMetadata"] == '{"cacheReadInputTokens":12}'
+    tree = draw(f"""
+    call ai.operationId=x 'ai.response.providerMetadata={metadata}'
+    call ai.operationId=x 'ai.response.providerMetadata={{"openai":{{"s3cret":0}}}}'
+    """)
+    kept = [dict(row) for row in decode([tree.body()]).column("attributes").to_pylist()]
+    assert kept == [
+        {"ai.operationId": "x", "ai.response.providerMetadata": '{"cacheReadInputTokens":12}'},
+        {"ai.operationId": "x"},
+    ]

@@ -115,7 +115,7 @@ def test_rates_are_the_cards_in_use(data: Path, tmp_path: Path) -> None:
     cards.mkdir()
     (cards / "own.yaml").write_text(CARD)
     query = (
-        "SELECT unit, band, amount_usd, per, CAST(valid_from AS DATE) AS since,"
+        "SELECT unit, band, amount, per, CAST(valid_from AS DATE) AS since,"
         " CAST(valid_to AS DATE) AS until FROM rates WHERE sku = 'own/model'"
         " ORDER BY unit, valid_from"
     )

@@ -21,7 +21,7 @@ FAULTS = [
     ("negative", GOOD.replace('"1"', '"-1"'), r":12: .*amount.*not a decimal number"),
     ("duplicate key", GOOD.replace("per: 1,", "per: 1, per: 2,"), r":12: key 'per' is given twice"),
     ("unknown key", GOOD.replace("per: 1,", "perr: 1,"), r":12: .*perr: is not a key"),
-    ("allowances", GOOD + "    allowances: []\n", r":13: skus\.0\.allowances: is not a key"),
+    ("misspelt", GOOD + "    allowance: []\n", r":13: skus\.0\.allowance: is not a key"),
     ("no from", GOOD.replace("from: 2020-01-01T00:00:00Z, ", ""), r":12: .*`from` is missing"),
     ("no zone", GOOD.replace("00Z", "00"), r":12: 2020-01-01T00:00:00 has no time zone"),
     ("date only", GOOD.replace("T00:00:00Z", ""), r":12: .*from"),

@@ -1,18 +1,21 @@
-"""The golden vectors of exact prices, through the kernel."""
+"""The golden vectors of exact prices: through `rates quote --file`, and through the kernel."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from agentcost_collector.price import RateBook, bundled_rate_cards, load_rate_book, price_steps
-from tests.price.acme import steps
+from agentcost_collector.kernel import Rulebook, kernel
+from agentcost_collector.model.schemas import SPANS
+from agentcost_collector.settings import Settings
+from tests.cli.command import agentcost
 
 VECTORS = {
     vector["id"]: vector
@@ -21,112 +24,190 @@ VECTORS = {
     )["vectors"]
 }
 
-COLUMNS = {
-    "input": "input_tokens",
-    "input_uncached": "input_tokens",
-    "input_text": "input_tokens",
-    "input_image": "input_image_tokens",
-    "cache_read": "cache_read_tokens",
-    "cache_write_5m": "cache_write_short_tokens",
-    "cache_write_30m": "cache_write_short_tokens",
-    "cache_write_1h": "cache_write_long_tokens",
-    "cache_write_12h": "cache_write_long_tokens",
-    "output": "output_tokens",
-    "output(candidates 1000+thoughts 2000)": "output_tokens",
-    "output_reasoning(incl)": "reasoning_tokens",
+KINDS = {
+    "input": "token.input",
+    "input_uncached": "token.input",
+    "input_text": "token.input.text",
+    "input_image": "token.input.image",
+    "cache_read": "token.input.cache_read",
+    "cache_write_5m": "token.input.cache_write.5m",
+    "cache_write_30m": "token.input.cache_write.30m",
+    "cache_write_1h": "token.input.cache_write.1h",
+    "cache_write_12h": "token.input.cache_write.12h",
+    "output": "token.output",
+    "output(candidates 1000+thoughts 2000)": "token.output",
+    "output_reasoning(incl)": "token.output.reasoning",
+    "container_session": "container.session",
+    "container_seconds": "container.second",
+    "web_search": "tool.web_search.call",
+    "session_ms": "session.ms",
+    "credits": "tool.search.credit",
+    "read_units": "vector.read_unit",
+    "gpu_ms": "compute.gpu_ms",
+    "calls": "tool.acme.call",
+}
+"""What the file calls them -> leaf kinds. What is not here is a remark."""
+
+QUOTES: dict[str, dict[str, Any]] = {
+    "OAI-22": {"usage": {"container.second": 90}},
+    "GOO-05": {"usage": {"token.input": 1000, "token.output": 400, "tool.web_search.prompt": 1}},
+    "GOO-06": {"usage": {"token.input": 1000, "token.output": 400, "tool.web_search.call": 3}},
+    "GOO-07": {"model": "gemini-3.6-flash", "usage": {"cache.storage.token_hour": 600_000}},
+    "NEG-01": {"context": {"account": "org-acme"}},
+    "SYN-01": {"model": None, "context": {"period_before": 9998}},
+    "SYN-03": {"model": "H100"},
+}
+"""What is said otherwise than in the file: quantities that it explains in words."""
+
+CARDS = {
+    "contract": """card_id: overlay/acme-openai
+kind: overlay
+base: list/openai
+applies: {account: org-acme, from: 2026-07-01T00:00:00Z}
+rules: [{kinds: ["token.*"], multiply: "0.93"}]
+""",
+    "tool": """card_id: list/acme-tool
+kind: list
+issuer: acme-tool
+currency: USD
+sources: {s: {url: "https://example.com", retrieved: 2026-01-01T00:00:00Z}}
+skus:
+  - sku: acme-tool/call
+    match: {provider: [acme-tool], operation: [execute_tool]}
+    band:
+      measure: tool.acme.call
+      mode: period_graduated
+      bands: [{id: a}, {id: b, gt: 1000}, {id: c, gt: 10000}]
+    lines:
+      - id: call
+        kind: tool.acme.call
+        prices: [{from: 2026-01-01T00:00:00Z, amount: {a: "0.010", b: "0.008", c: "0.005"}, src: s}]
+""",
+    "gpu": """card_id: list/acme-gpu
+kind: list
+issuer: acme-gpu
+currency: USD
+sources: {s: {url: "https://example.com", retrieved: 2026-01-01T00:00:00Z}}
+skus:
+  - sku: acme-gpu/h100
+    match: {provider: [acme-gpu], operation: [compute], model: {equals: [H100]}}
+    lines:
+      - id: gpu
+        kind: compute.gpu_ms
+        per: 3600000
+        prices: [{from: 2026-01-01T00:00:00Z, amount: "3.95", src: s}]
+""",
 }
 
-CONTAINER = {"kind": "tool", "model": "container-1gb"}
-
-# What a step says beyond the tokens, or instead of what the vector calls it.
-SAID: dict[str, dict[str, Any]] = {
-    "OAI-06": {"service_tier": "flex"},
-    "OAI-07": {"service_tier": "priority"},
-    "OAI-08": {"service_tier": "batch"},
-    "OAI-21": CONTAINER | {"units": "1.0", "unit": "container.session"},
-    "OAI-22": CONTAINER | {"units": "90.0", "unit": "container.second"},
-    "OAI-24": {"kind": "embedding"},
-    "ANT-16": {"kind": "tool", "model": None, "units": "60.0", "unit": "container.second"},
-    "GOO-04": {"service_tier": "batch"},
-    "GOO-05": {"units": "1.0", "unit": "tool.web_search.prompt"},
-    "GOO-06": {"units": "3.0", "unit": "tool.web_search.call"},
-    "GOO-07": {
-        "kind": "compute",
-        "model": "gemini-3.6-flash",
-        "units": "600000.0",
-        "unit": "cache.storage.token_hour",
-    },
-    "GOO-08": {
-        "provider": "google",
-        "model": "claude-sonnet-4-5@20250929",
-        "region": "us-east5",
-    },
-    "COH-04": {"kind": "embedding"},
-    "VOY-02": {"kind": "embedding", "service_tier": "batch"},
-    "GRQ-02": {"service_tier": "batch"},
-    "DSK-05": {"started_at": datetime.fromisoformat("2026-11-18T03:59:50Z")},
-    "TOOL-01": {"kind": "tool", "model": None, "units": "6.0", "unit": "tool.search.credit"},
-    "PIN-01": {"kind": "retrieval", "model": None, "units": "6.0", "unit": "vector.read_unit"},
+ATTRIBUTES = {
+    "token.input.cache_read": "gen_ai.usage.cache_read.input_tokens",
+    "token.input.image": "gen_ai.usage.image.input_tokens",
+    "token.output": "gen_ai.usage.output_tokens",
+    "token.output.reasoning": "gen_ai.usage.reasoning.output_tokens",
 }
-
-# Vectors that a single step cannot state yet, why, and what such a step gets meanwhile.
-NOT_YET = {
-    "ANT-11": "no column for speed and inference_geo; the rates are in the card",
-    "ANT-12": "two steps: the session's runtime is one of its own; see the test below",
-    "NEG-01": "contract overlays are not implemented; the list price stands",
-    "SYN-01": "graduated bands over a period are not implemented",
-    "SYN-03": "the rate is synthetic, in no card; see the test of compute seconds",
+RETENTIONS = {
+    "token.input.cache_write.5m": ("cache_creation", "ephemeral_5m_input_tokens"),
+    "token.input.cache_write.1h": ("cache_creation", "ephemeral_1h_input_tokens"),
+    "token.input.cache_write.30m": ("prompt_tokens_details", "ttl_30m_tokens"),
+    "token.input.cache_write.12h": ("prompt_tokens_details", "ttl_12h_tokens"),
 }
+"""As Anthropic and OpenAI write them into the usage of a response."""
+METERS = {"cache": "compute", "compute": "compute", "session": "compute", "vector": "retrieval"}
+
+# A step of the kernel has the price of the lowest band; the rest is settled over the month.
+BY_PERIOD = {"SYN-01": Decimal("0.05")}
 
 
 @pytest.fixture(scope="module")
-def book() -> RateBook:
-    return load_rate_book([bundled_rate_cards()])
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cards")
+    for name, text in CARDS.items():
+        (folder / f"{name}.yaml").write_text(f"schema: agentcost.ratecard/v1\n{text}")
+    return folder
 
 
-def row_of(vector: Mapping[str, Any]) -> dict[str, Any]:
-    tokens = {COLUMNS[k]: q for k, q in vector["usage"].items() if k in COLUMNS}
-    said = SAID.get(vector["id"], {})
-    call = {"provider": vector["provider"], "model": vector["model"]}
-    return {**call, "ended_at": datetime.fromisoformat(vector["rated_at"]), **tokens, **said}
+def quote_of(vector: Mapping[str, Any]) -> dict[str, Any]:
+    usage = {KINDS[k]: q for k, q in vector["usage"].items() if k in KINDS}
+    asked = {"usage": usage, **{k: vector[k] for k in ("id", "provider", "model", "context")}}
+    return {**asked, "at": vector["rated_at"], **QUOTES.get(vector["id"], {})}
 
 
-@pytest.mark.parametrize("name", sorted(VECTORS.keys() - NOT_YET.keys()))
-def test_vector_is_exact(name: str, book: RateBook) -> None:
-    """Every golden vector that one step can state costs exactly what it says, to 1e-12."""
-    charge = price_steps(steps(row_of(VECTORS[name])), book).to_pylist()[0]
-    assert (charge["cost_status"], charge["cost_reason"]) == ("priced", None)
-    assert charge["cost_usd"] == Decimal(VECTORS[name]["expected_usd_scale12"])
+def test_every_vector_is_quoted_exactly(cards: Path, tmp_path: Path) -> None:
+    """`rates quote --file` answers every vector with its amount, to the last of 12 digits."""
+    file = tmp_path / "quotes.jsonl"
+    file.write_text("".join(json.dumps(quote_of(v)) + "\n" for v in VECTORS.values()))
+    done = agentcost("rates", "quote", "--file", file, "--format", "json", "--rate-cards", cards)
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    found = {a["id"]: (a["cost_status"], a["cost_reason"], a["cost_usd"]) for a in answers}
+    assert found == {k: ("priced", None, v["expected_usd_scale12"]) for k, v in VECTORS.items()}
+    for answer in answers:
+        amounts = [Decimal(line["amount_usd"]) for line in answer["lines"]]
+        assert sum(amounts) == Decimal(answer["cost_usd"])
 
 
-@pytest.mark.parametrize("name", ["SYN-01", "SYN-03"])
-def test_vector_without_card_is_unpriced(name: str, book: RateBook) -> None:
-    """What no card can state yet has no cost, never a wrong one."""
-    charge = price_steps(steps(row_of(VECTORS[name])), book).to_pylist()[0]
-    assert charge["cost_usd"] is None
-    assert charge["cost_status"] == "unpriced"
+def spans_of(quote: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
+    """The spans of a call as instrumentations write them, for each further meter one more."""
+    usage = dict(quote["usage"])
+    tokens = {k: usage.pop(k) for k in list(usage) if k.startswith("token.")}
+    model = quote["model"]
+    model = model.partition(" (")[0] if model and " (" in model else model
+    family = "embeddings" if "embed" in (model or "") or "voyage" in (model or "") else "chat"
+    fixed = {f"agentcost.pricing.{k}": v for k, v in quote["context"].items() if k != "account"}
+    fixed = {k.replace("vertex_location", "region"): v for k, v in fixed.items()}
+    provider = quote["provider"].replace("google(vertex)", "gcp.vertex_ai")
+    fixed |= {"gen_ai.provider.name": provider, "gen_ai.response.model": model}
+    fixed |= {"agentcost.account": quote["context"].get("account")}
+    if tokens:
+        said: dict[str, Any] = {"gen_ai.operation.name": family}
+        prompt = sum(q for k, q in tokens.items() if k.startswith("token.input"))
+        said["gen_ai.usage.input_tokens"] = prompt
+        raw: dict[str, Any] = {"prompt_tokens": prompt}
+        for kind, quantity in tokens.items():
+            if kind in RETENTIONS:
+                group, name = RETENTIONS[kind]
+                place = raw.setdefault(group, {})
+                if group == "prompt_tokens_details":
+                    place = place.setdefault("cache_write_tokens_details", {})
+                place[name] = quantity
+            elif kind in ATTRIBUTES:
+                said[ATTRIBUTES[kind]] = quantity
+        if len(raw) > 1:
+            said["gen_ai.usage.raw"] = json.dumps(raw)
+        here = [k for k in usage if k.startswith("tool.")]
+        said |= {f"agentcost.units.{kind}": usage.pop(kind) for kind in here}
+        yield span(number, 0, quote["at"], {**fixed, **said})
+    for at, (kind, quantity) in enumerate(usage.items(), start=1):
+        meter = METERS.get(kind.partition(".")[0], "tool")
+        said = {"agentcost.kind": meter, f"agentcost.units.{kind}": quantity}
+        yield span(number, at, quote["at"], {**fixed, **said})
 
 
-@pytest.mark.parametrize("tier", ["fast", "fast,us", "flexx"])
-def test_unspoken_context_is_unpriced(tier: str, book: RateBook) -> None:
-    """ANT-11: a context that the card does not know under that name is never standard price."""
-    row = row_of(VECTORS["ANT-11"]) | {"service_tier": tier}
-    charge = price_steps(steps(row), book).to_pylist()[0]
-    assert (charge["cost_usd"], charge["cost_reason"]) == (None, "unknown_context")
+def span(number: int, at: int, ended: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    end_ns = int(datetime.fromisoformat(ended).timestamp()) * 10**9
+    return {
+        "trace_id": f"{number + 1:032x}",
+        "span_id": f"{at + 1:016x}",
+        "kind": 3,
+        "name": "call",
+        "start_ns": end_ns - 10**9,
+        "end_ns": end_ns,
+        "status": 0,
+        "resource": "{}",
+        "attributes": sorted((k, str(v)) for k, v in attributes.items() if v is not None),
+    }
 
 
-def test_session_and_its_call(book: RateBook) -> None:
-    """ANT-12, the publisher's own example: the call and the runtime of the session add up."""
-    call = {"provider": "anthropic", "model": "claude-opus-5"}
-    call |= {"input_tokens": 50_000, "output_tokens": 15_000}
-    runtime = {"kind": "compute", "provider": "anthropic", "model": None}
-    runtime |= {"units": "3600000.0", "unit": "session.ms"}
-    charges = price_steps(steps(call, runtime), book)
-    assert charges["cost_status"].to_pylist() == ["priced", "priced"]
-    assert sum(charges["cost_usd"].to_pylist()) == Decimal("0.705")
-
-
-def test_all_vectors_are_accounted_for() -> None:
-    """No vector is forgotten: each is exact or named as not yet possible."""
-    assert NOT_YET.keys() <= VECTORS.keys()
-    assert SAID.keys() <= VECTORS.keys() - NOT_YET.keys()
+def test_every_vector_is_charged_exactly(cards: Path) -> None:
+    """The kernel charges spans of the same calls the same amounts."""
+    rulebook = Rulebook.of(Settings(rate_cards=(cards,)))
+    rows = [s for n, v in enumerate(VECTORS.values()) for s in spans_of(quote_of(v), n)]
+    charges = kernel(pa.Table.from_pylist(rows, schema=SPANS), rulebook).to_pylist()
+    names = list(VECTORS)
+    found: dict[str, Decimal] = {}
+    for charge in charges:
+        name = names[int(charge["trace_id"], 16) - 1]
+        assert charge["cost_status"] == "priced", (name, charge["cost_reason"])
+        found[name] = found.get(name, Decimal(0)) + charge["cost_usd"]
+    wanted = {k: Decimal(v["expected_usd_scale12"]) for k, v in VECTORS.items()}
+    assert found == wanted | BY_PERIOD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from agentcost_collector.price import RateBook, bundled_rate_cards, load_rate_book, price_steps
 from agentcost_collector.price.names import spellings
-from agentcost_collector.price.rates import Rate, Situation, rate_of, uncovered
 from tests.price.acme import card_file, line, sku, steps
 
 
@@ -132,25 +132,20 @@ def test_two_tools_cards_for_one_tool_are_ambiguous(tmp_path: Path) -> None:
 
 def test_fast_mode_and_geography(bundled: RateBook) -> None:
     """ANT-11: published fast rates times 1.1 for tokens, and not for web searches."""
-    offer = next(o for o in bundled.offers if o.sku.sku == "anthropic/claude-opus-5")
-    at_us = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp()) * 1_000_000
-    said = {"speed": "fast", "inference_geo": "us"}
-    situation = Situation(at_us, said, offer.assume, None)
-    usage = {
-        "token.input": 3000,
-        "token.input.cache_write.1h": 2000,
-        "token.input.cache_read": 10_000,
-        "token.output": 1500,
-        "tool.web_search.call": 2,
+    row = {
+        "provider": "anthropic",
+        "model": "claude-opus-5",
+        "pricing_context": '{"inference_geo": "us", "speed": "fast"}',
+        "input_tokens": 3000,
+        "cache_write_long_tokens": 2000,
+        "cache_read_tokens": 10_000,
+        "output_tokens": 1500,
+        "units": "2.0",
+        "unit": "tool.web_search.call",
     }
-    assert uncovered(offer, situation) is None
-    total = 0
-    for kind, quantity in usage.items():
-        found = rate_of(offer, kind, situation)
-        assert isinstance(found, tuple)
-        assert isinstance(found[0], Rate)
-        total += quantity * found[0].usd
-    assert total * 10_000 == 1905
+    charge = price_steps(steps(row), bundled).to_pylist()[0]
+    assert (charge["cost_status"], charge["cost_usd"]) == ("priced", Decimal("0.1905"))
+    assert charge["unit_cost_usd"] == Decimal("0.02")
 
 
 def test_spellings() -> None:

@@ -251,9 +251,9 @@ def test_nothing_else_can_be_reached(tmp_path: Path, statement: str) -> None:
 
 def test_rates_are_shown_as_given(tmp_path: Path) -> None:
     """The rate book's table is the view `rates`, amounts exact."""
-    row = {"sku": "openai/gpt-4o", "amount_usd": Decimal("2.500000000000000001"), "per": 10**6}
+    row = {"sku": "openai/gpt-4o", "amount": Decimal("2.500000000000000001"), "per": 10**6}
     rates = pa.Table.from_pylist([row], schema=RATES)
-    query = "SELECT sku, amount_usd, per FROM rates"
+    query = "SELECT sku, amount, per FROM rates"
     assert _rows(open_views(tmp_path, rates), query) == [tuple(row.values())]
 
 
