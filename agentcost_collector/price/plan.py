@@ -281,7 +281,7 @@ def _source(
     for kind in kinds:
         if offer and kind in offer.lines:
             return kind, offer
-    if slot in plan.sources:
+    if slot in plan.sources and not (offer and plan.sources[slot] is CostReason.NO_SKU):
         return plan.sources[slot]
     counted = leaf.column and not (kinds and kinds[0].startswith("compute."))
     return CostReason.NO_LINE if counted else None
