@@ -96,6 +96,13 @@ def as_count(value: Any) -> int | None:
     return int(number)
 
 
+_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_KEPT_30_MINUTES, _KEPT_12_HOURS = (
+    tuple(f"{details}/cache_write_tokens_details/ttl_{time}_tokens" for details in _DETAILS)
+    for time in ("30m", "12h")
+)
+
+
 def parse_usage_text(text: str) -> dict[str, int]:
     """Canonical counts from usage written as JSON or as a Python literal; {} if unreadable.
 
@@ -132,22 +139,19 @@ def parse_usage_text(text: str) -> dict[str, int]:
             "cache_write": at(
                 "cache_creation_input_tokens",
                 "input_token_details/cache_creation",
-                "prompt_tokens_details/cache_write_tokens",
-                "input_tokens_details/cache_write_tokens",
+                *(f"{details}/cache_write_tokens" for details in _DETAILS),
                 "cacheCreationInputTokens",
                 "cacheWriteInputTokens",
             ),
             "cache_write_short": at(
                 "cache_creation/ephemeral_5m_input_tokens",
-                "prompt_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
-                "input_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
+                *_KEPT_30_MINUTES,
                 "input_token_details/ephemeral_5m_input_tokens",
                 "ephemeral_5m_input_tokens",
             ),
             "cache_write_long": at(
                 "cache_creation/ephemeral_1h_input_tokens",
-                "prompt_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
-                "input_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
+                *_KEPT_12_HOURS,
                 "input_token_details/ephemeral_1h_input_tokens",
                 "ephemeral_1h_input_tokens",
                 "cache_creation_input_tokens_above_1hr",
