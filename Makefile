@@ -43,6 +43,9 @@ fmt: $(READY) ## format the code
 golden: $(READY) ## rewrite the golden files; review the diff
 	$(BIN)/python -m tests.golden.rewrite
 
+docs: $(READY) ## rewrite docs/dialects.md from the dialect files
+	$(BIN)/python -m tests.dialects_page
+
 bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 	$(BIN)/python -m tests.bench
 
@@ -53,5 +56,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo test test-fast lint fmt golden bench lock clean
+.PHONY: help setup run demo test test-fast lint fmt golden docs bench lock clean
 .DEFAULT_GOAL := help

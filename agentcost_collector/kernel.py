@@ -7,13 +7,14 @@ Pure: the service, `replay`, `restate` and `explain` all call it, each with a `R
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.attribute import Config as WalkConfig
-from agentcost_collector.attribute import attribute_steps, explain_spans
+from agentcost_collector.attribute import Policy, Rules, attribute_steps, explain_spans
 from agentcost_collector.decode import Keep
 from agentcost_collector.normalise import (
     OWN_PRICING,
@@ -23,6 +24,7 @@ from agentcost_collector.normalise import (
     normalise_spans,
 )
 from agentcost_collector.normalise.dialects import DIALECTS
+from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import RateBook, load_rate_book, price_steps
 from agentcost_collector.settings import Settings
 
@@ -41,20 +43,28 @@ class Rulebook:
 
     vocabulary: Vocabulary
     walk: WalkConfig
+    policy: Policy
+    rules: Rules
     rates: RateBook
 
     @classmethod
     def of(cls, settings: Settings) -> Rulebook:
         """Dialects, tag policy and rate cards as configured."""
-        vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
-        return cls(vocabulary, settings.attribute, load_rate_book(settings.rate_card_directories()))
+        file = read_policy(settings.policy)
+        return cls(
+            compile_vocabulary(DIALECTS, file.policy.aliases),
+            settings.attribute,
+            file.policy,
+            file.rules(),
+            load_rate_book(settings.rate_card_directories()),
+        )
 
 
 def kernel(spans: pa.Table, rulebook: Rulebook) -> pa.Table:
     """SPANS of whole traces -> CHARGES: what these traces cost and who pays. Pure."""
     spans = in_order(spans)
     facts = normalise_spans(spans, rulebook.vocabulary)
-    steps = attribute_steps(spans, facts, rulebook.walk)
+    steps = attribute_steps(spans, facts, rulebook.walk, rulebook.policy, rulebook.rules)
     return price_steps(steps, rulebook.rates)
 
 
@@ -84,13 +94,13 @@ def _is_in_order(spans: pa.Table) -> bool:
     return spans.num_rows < 2 or bool(pc.all(rises).as_py())
 
 
-def keep_of(settings: Settings, vocabulary: Vocabulary) -> Keep:
-    """The attributes that decode keeps: what dialects and tags read, and what the user asks for."""
-    aliases = [key for keys in settings.attribute.tag_aliases.values() for key in keys]
+def keep_of(prefixes: Sequence[str], vocabulary: Vocabulary, policy: Policy) -> Keep:
+    """The attributes that decode keeps: what dialects and policy read, and what the user asks
+    for by `prefixes`."""
     return Keep(
-        keys=vocabulary.attribute_keys(),
-        prefixes=(*settings.keep, OWN_UNITS, OWN_PRICING),
-        resource_keys=aliases,
+        keys=vocabulary.attribute_keys().union(policy.span_keys()),
+        prefixes=(*prefixes, OWN_UNITS, OWN_PRICING),
+        resource_keys=policy.resource_keys(),
         resource_prefixes=_RESOURCE_PREFIXES,
         presence=vocabulary.presence_keys(),
         urls=vocabulary.url_keys(),

@@ -13,7 +13,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -33,6 +33,7 @@ from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
+from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
@@ -45,12 +46,16 @@ _LINKING_TRACES = 1_000
 
 @dataclass
 class Progress:
-    """Where the pipeline is. `spans_read` counts every journal position once, restarts included."""
+    """Where the pipeline is. Every span of the journal counts once, restarts included: it is
+    either open, or stored in a batch up to `batch_seq`, or was dropped as an exact repeat."""
 
     position: int = 0
     spans_read: int = 0
     spans_open: int = 0
     traces_open: int = 0
+    spans_settled: int = 0
+    spans_repeated: int = 0
+    batch_seq: int = 0
 
 
 class Settler:
@@ -61,12 +66,13 @@ class Settler:
         self._rulebook = rulebook
         self._settings = settings
 
-    def settle(self, closed: pa.Table, state: dict[str, int], now_ns: int) -> tuple[int, int]:
+    def settle(self, closed: pa.Table, state: Mapping[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
 
         `closed`: SPANS of closed traces, exact repeats removed. Settled traces that link to them
-        are worked out again: a linked run may say who pays, and may come last. Returns (spans
-        newly kept, entries written); both are 0 for a re-sent or replayed trace.
+        are worked out again: a linked run may say who pays, and may come last. `state`: the
+        counters before. Returns (spans newly kept, entries written); both are 0 for a re-sent or
+        replayed trace.
         """
         booked = self._ledger.booked(*_spread(closed))
         spans, fresh = closed, closed
@@ -74,12 +80,15 @@ class Settler:
             spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
             fresh = spans.slice(booked.spans.num_rows)
         entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
-        written = self._settle_linking(spans, fresh, now_ns) + entries.num_rows
+        written = self._settle_linking(spans, fresh, state, now_ns) + entries.num_rows
         if fresh.num_rows or entries.num_rows:
+            state = _settled(state, closed.num_rows, closed.num_rows - fresh.num_rows)
             self._ledger.commit(fresh, entries, state, now_ns)
         return fresh.num_rows, written
 
-    def _settle_linking(self, spans: pa.Table, fresh: pa.Table, now_ns: int) -> int:
+    def _settle_linking(
+        self, spans: pa.Table, fresh: pa.Table, state: Mapping[str, int], now_ns: int
+    ) -> int:
         """Books again what links to the traces of `fresh`, which `spans` holds whole; some at a
         time, and before those, so that after a crash all of it is done again."""
         linking = self._ledger.linking(pc.unique(fresh.column("trace_id")))
@@ -92,7 +101,7 @@ class Settler:
             booked = self._ledger.booked(ids[some], starts[some], ends[some])
             entries = self._entries(booked, spans, now_ns)
             if entries.num_rows:
-                self._ledger.commit(SPANS.empty_table(), entries, self._ledger.state, now_ns)
+                self._ledger.commit(SPANS.empty_table(), entries, state, now_ns)
             written += entries.num_rows
         return written
 
@@ -111,6 +120,12 @@ class Settler:
         if linked.num_rows:
             charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
         return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
+
+
+def _settled(state: Mapping[str, int], spans: int, repeated: int) -> dict[str, int]:
+    """The counters after so many more spans were settled, and so many of them dropped."""
+    more = {"spans_settled": spans, "spans_repeated": repeated}
+    return {**state, **{name: state.get(name, 0) + count for name, count in more.items()}}
 
 
 def _spread(spans: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
@@ -144,8 +159,9 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
     keep_freed_memory()
-    vocabulary = compile_vocabulary(DIALECTS, settings.attribute.tag_aliases)
-    decoder = Decoder(keep_of(settings, vocabulary), settings.decode)
+    policy = read_policy(settings.policy).policy
+    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
     journal = Journal.open(settings.journal_path, settings.journal)
 
     def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
@@ -224,6 +240,7 @@ class Follower:
         self._position = journal.first() - 1
         position = max(ledger.state.get("position", 0), self._position)
         self.progress = Progress(position, journal.spans_through(position))
+        self._state = self._resumed()
         self._published = ""
 
     def step(self, now_ns: int, steady_ns: int) -> bool:
@@ -234,9 +251,16 @@ class Follower:
         """
         read = self._read(steady_ns)
         closed = self._open.close(steady_ns)
+        self._state = {
+            **_settled(self._state, closed.repeated, closed.repeated),
+            "position": self.progress.position,
+            "spans_read": self.progress.spans_read,
+        }
         for part in slices_of_traces(closed.spans, self._settings.settle_spans_max):
-            self._settler.settle(part, self._state(), now_ns)
+            kept, _ = self._settler.settle(part, self._state, now_ns)
+            self._state = _settled(self._state, part.num_rows, part.num_rows - kept)
         if closed.spans.num_rows:
+            self._ledger.note(self._state, now_ns)
             lowest = self._open.lowest_position()
             self._journal.trim(below=self._position + 1 if lowest is None else lowest)
         self._publish()
@@ -252,13 +276,20 @@ class Follower:
                 self.progress.spans_read += batch.spans.num_rows
         return self._position > start
 
-    def _state(self) -> dict[str, int]:
-        return {"position": self.progress.position, "spans_read": self.progress.spans_read}
+    def _resumed(self) -> dict[str, int]:
+        """The counters as noted last, less what was settled then and is read once more now."""
+        state = dict(self._ledger.state)
+        below = self._journal.spans_through(self._position)
+        again = max(0, state.get("spans_settled", 0) - below)
+        return _settled(state, -again, -again - self._ledger.spans_uncounted)
 
     def _publish(self) -> None:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
+        self.progress.spans_settled = self._state.get("spans_settled", 0)
+        self.progress.spans_repeated = self._state.get("spans_repeated", 0)
+        self.progress.batch_seq = self._ledger.batch_seq
         text = json.dumps(asdict(self.progress))
         if text != self._published:
             path = self._settings.progress_path

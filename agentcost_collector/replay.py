@@ -47,7 +47,8 @@ def replay(
     tally and costs nothing of the rest. Replaying the same files again changes nothing.
     """
     rulebook = Rulebook.of(settings)
-    decoder = Decoder(keep_of(settings, rulebook.vocabulary), settings.decode)
+    keep = keep_of(settings.keep, rulebook.vocabulary, rulebook.policy)
+    decoder = Decoder(keep, settings.decode)
     opened = OpenTraces(settings.assemble)
     total = Tally()
     done, size = 0, sum(path.stat().st_size for path in paths)

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     rate_cards: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders of rate cards that add to the bundled ones or replace them; in the environment
     variable separated as in PATH."""
+    policy: Path | None = None
+    """File that says where tags are found and who pays; see docs/policy.md. None: the defaults."""
     keep: Annotated[tuple[str, ...], NoDecode] = ()
     """Prefixes of span attributes that are kept beside those that matter to cost; in the
     environment variable separated by commas."""

@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger, LedgerReader
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.schemas import REJECTS
-from agentcost_collector.pipeline import Follower, Settler
+from agentcost_collector.pipeline import Follower, Progress, Settler
 from agentcost_collector.report import open_views
 from agentcost_collector.settings import Settings
 from tests.support.recordings import names, requests_of
@@ -129,6 +129,51 @@ def test_every_acknowledged_span_is_read_after_a_restart_too(tmp_path, rulebook)
     with following(settings, rulebook) as follower:
         assert (follower.progress.position, follower.progress.spans_read) == (3, 6)
     assert open_views(tmp_path).sql("SELECT count(*) FROM spans").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_span_read_is_open_stored_or_a_repeat(tmp_path, rulebook, monkeypatch, seed):
+    """After every turn the four counts agree, each counted by itself: with repeats within and
+    across traces, batches and restarts, with restarts at any moment, and with commits that fail
+    after the evidence is written and before the entries are."""
+    settings = Settings(data=tmp_path)
+    source = random.Random(seed)
+    append = Ledger._append_entries
+
+    def failing(self, *arguments):
+        if source.random() < 0.2:
+            raise TransientError("no space")
+        return append(self, *arguments)
+
+    monkeypatch.setattr(Ledger, "_append_entries", failing)
+    runs = [decode([draw(f"run{n}\n  step{n}\n    more{n}").body()]) for n in range(8)]
+    every = pa.concat_tables(runs)
+    sent: set[int] = set()
+    read = now = 0
+    with Journal.open(settings.journal_path, settings.journal) as journal:
+        for _ in range(12):
+            rows = [source.randrange(every.num_rows) for _ in range(source.randint(1, 12))]
+            sent.update(rows)
+            journal.append(every.take(rows), REJECTS.empty_table())
+            with suppress(TransientError), following(settings, rulebook) as follower:
+                for _ in range(source.randint(1, 3)):
+                    now += source.choice([0, 3, 30]) * 10**9
+                    follower.step(NOW_NS, now)
+                    read = max(read, follower.progress.spans_read)
+                    assert_conserved(settings, follower.progress, journal.journal_id)
+    monkeypatch.undo()
+    with following(settings, rulebook) as follower:
+        follower.step(NOW_NS, now)
+        follower.step(NOW_NS, now + HOUR_NS)
+        assert follower.progress.spans_open == 0
+        assert follower.progress.spans_read == read
+        assert follower.progress.spans_repeated == read - len(sent) > 0
+        assert_conserved(settings, follower.progress, journal.journal_id)
+
+
+def assert_conserved(settings: Settings, at: Progress, journal_id: str) -> None:
+    stored = LedgerReader(settings.ledger_path).spans_stored(journal_id, at.batch_seq)
+    assert at.spans_read == at.spans_open + stored + at.spans_repeated
 
 
 def test_a_note_that_cannot_be_written_is_transient(tmp_path, rulebook):

@@ -6,5 +6,7 @@ counted instead; the payer of a step is found above the outermost boundary aroun
 
 from agentcost_collector.attribute.attribute import attribute_steps, explain_spans
 from agentcost_collector.attribute.config import Config
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import RuleError, Rules
 
-__all__ = ["Config", "attribute_steps", "explain_spans"]
+__all__ = ["Config", "Policy", "RuleError", "Rules", "attribute_steps", "explain_spans"]

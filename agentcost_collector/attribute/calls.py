@@ -28,6 +28,7 @@ from agentcost_collector.attribute.siblings import (
     may_be_twins,
     pair_in_step,
     silent_pair,
+    told_later,
 )
 from agentcost_collector.attribute.tree import NONE, below, below_orphan, nearest, sum_below
 from agentcost_collector.model.kinds import KINDS, Kind
@@ -124,7 +125,7 @@ def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> Non
     rows = np.flatnonzero(carriers & (o.survivor < 0))
     if not len(rows):
         return
-    beneath = below(s.tree, o.survivor >= 0)[rows]
+    beneath = _explained_beneath(s, rows, o.survivor >= 0)
     adopted = _orphan_call_within(s, o, rows, rules)
     own = s.writes_on_caller[rows] | ((beneath < 0) & (adopted < 0))
     copied = _copies(s, rows[own], rows[~own], rules)
@@ -135,9 +136,17 @@ def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> Non
     drop(o, rows[sums_orphans], adopted[sums_orphans], UsageReason.ORPHAN_CALLS)
     o.call[rows[own]] = True
     o.survivor[rows[own]] = rows[own]
-    inner = below(s.tree, o.call)[rows]
+    inner = _explained_beneath(s, rows, o.call)
     outer = own & (inner >= 0) & ~s.writes_on_caller[rows]
     drop(o, rows[outer], inner[outer], UsageReason.CALLS_BENEATH)
+
+
+def _explained_beneath(s: Spans, rows: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    """For each carrier one of `calls` beneath it, or -1; embedding and ranking give no output, so
+    a carrier that reports some reports a call that they do not explain."""
+    silent = np.isin(s.kind, [KINDS.index(k) for k in (Kind.EMBEDDING, Kind.RERANK)])
+    found: np.ndarray = below(s.tree, calls & ~silent)[rows]
+    return np.where(s.output[rows] > 0, found, below(s.tree, calls)[rows])
 
 
 def _copies(s: Spans, bare: np.ndarray, sums: np.ndarray, rules: Rules) -> np.ndarray:
@@ -183,7 +192,8 @@ def _sibling_twins(s: Spans, o: Ownership, serves: np.ndarray, rules: Rules) -> 
 
 
 def _same_response(s: Spans, o: Ownership) -> None:
-    """Calls with one response id are one call if their numbers agree or their times overlap.
+    """Calls with one response id are one call if their numbers agree, or if their times overlap and
+    they come from two scopes or processes.
 
     An id that very many spans of a trace share identifies nothing: some servers repeat theirs.
     """
@@ -209,7 +219,8 @@ def _same_response(s: Spans, o: Ownership) -> None:
 def _one_call(s: Spans, a: int, b: int) -> bool:
     pair = np.array([a]), np.array([b])
     overlap = s.start[a] <= s.end[b] and s.start[b] <= s.end[a]
-    return bool(overlap or same_numbers(s, *pair)[0])
+    two_views = s.scope[a] != s.scope[b] or s.process[a] != s.process[b]
+    return bool((overlap and two_views) or same_numbers(s, *pair)[0])
 
 
 def _silent_calls(
@@ -255,6 +266,8 @@ def _judge_silent(
     calls = calls[~covered]
     o.call[calls] = True
     o.survivor[calls] = calls
+    told_later(s, o, calls)
+    calls = calls[o.call[calls]]
     if len(calls):
         kind = s.kind[calls[0]]
         beside_calls = np.flatnonzero(o.call & (s.kind == kind))

@@ -59,9 +59,11 @@ class Ownership:
 
 @dataclass(frozen=True)
 class Rules:
-    """Numbers of the rules. `slack_ns`: how far clocks may disagree on containment."""
+    """Numbers of the rules. `slack_ns`: how far clocks may disagree on containment. `told_ns`: how
+    long after a call a span without duration may report it."""
 
     slack_ns: int = 5_000_000
+    told_ns: int = 1_000_000_000
 
 
 def same_numbers(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -98,6 +100,14 @@ def contained(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarr
 def inside(s: Spans, a: np.ndarray, b: np.ndarray, slack_ns: int) -> np.ndarray:
     """The interval of `a` lies in that of `b`, give or take the slack."""
     return (s.start[a] >= s.start[b] - slack_ns) & (s.end[a] <= s.end[b] + slack_ns)
+
+
+def told_after(s: Spans, a: np.ndarray, b: np.ndarray, told_ns: int) -> np.ndarray:
+    """`a` has no duration and began soon after `b` ended: it may be a report of that call, as some
+    emitters write one when a stream has been read."""
+    gap = s.start[a] - s.end[b]
+    instant = (s.start[a] == s.end[a]) & (s.start[b] < s.end[b])
+    return instant & (gap >= 0) & (gap <= told_ns)
 
 
 def same_id(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.attribute.ownership import Ownership, Spans, reason_code
-from agentcost_collector.attribute.tree import NONE, depths, is_ancestor
+from agentcost_collector.attribute.ownership import Ownership, Spans, inside, reason_code
+from agentcost_collector.attribute.siblings import of_many_scopes, pairs_within
+from agentcost_collector.attribute.tree import NONE, below, depths, is_ancestor
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
+from agentcost_collector.model.tables import codes
 
 _TOOL, _RETRIEVAL, _EMBEDDING, _HTTP = (
     KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.EMBEDDING, Kind.HTTP)
@@ -40,6 +42,43 @@ def place_lost_embeddings(s: Spans, o: Ownership, slack_ns: int) -> np.ndarray:
         placed = np.flatnonzero(one_chain)
         s.tree.parent[placed] = deepest[placed]
         inferred[placed] = True
+    if inferred.any():
+        s.tree.depth = depths(s.tree.parent)
+    return inferred
+
+
+def place_lost_retrievals(facts: pa.Table, s: Spans, slack_ns: int) -> np.ndarray:
+    """Moves a database's retrieval under the retriever beside it, whose span was not current.
+
+    Beside: of another scope of the same process, within the retriever's time, hanging on a span
+    above the retriever or on a lost one, and not of another store. As many retrievers as possible
+    get one each; what is left over goes where only one is open. Returns which spans were moved.
+    """
+    inferred = np.zeros(len(s.kind), dtype=bool)
+    retrieval = (s.kind == _RETRIEVAL) & (s.tree.repeated_of < 0)
+    rows = np.flatnonzero(retrieval)
+    if len(rows) < 2:
+        return inferred
+    rows = rows[below(s.tree, retrieval)[rows] < 0]
+    store, target = (
+        codes(facts.column(name)).indices.fill_null(NONE).to_numpy(zero_copy_only=False)
+        for name in ("provider", "target")
+    )
+    spent = s.end - s.start
+
+    def test(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
+        above = s.tree.parent[inner]
+        hangs = is_ancestor(s.tree, np.maximum(above, 0), outer) & (above >= 0)
+        longer = (spent[outer] > spent[inner]) | ((spent[outer] == spent[inner]) & (outer < inner))
+        fits = inside(s, inner, outer, slack_ns) & longer & (hangs | s.tree.orphan[inner])
+        for name in (store, target):
+            fits &= (name[inner] == name[outer]) | (name[inner] < 0) | (name[outer] < 0)
+        return fits & (s.scope[inner] != s.scope[outer])
+
+    for bucket in of_many_scopes(s, rows, (s.tree.trace, s.process)):
+        inner, outer = pairs_within(s, bucket, test)
+        s.tree.parent[inner] = outer
+        inferred[inner] = True
     if inferred.any():
         s.tree.depth = depths(s.tree.parent)
     return inferred

@@ -17,6 +17,7 @@ from agentcost_collector.attribute.ownership import (
     same_id,
     same_model,
     same_numbers,
+    told_after,
 )
 from agentcost_collector.attribute.tree import is_ancestor
 from agentcost_collector.model.reasons import UsageReason
@@ -34,18 +35,19 @@ _SIBLING = UsageReason.SIBLING_TWIN
 
 def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """Rows of one trace, kind, process and model that came from more than one scope."""
-    return _of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process, s.model))
+    return of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process, s.model))
 
 
 def loose_buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """As `buckets`, for rows of any model where one of them may be known by another name: it says
     no model, or was asked for one name and served by another."""
     loose = (s.model < 0) | ((s.asked >= 0) & (s.asked != s.model))
-    found = _of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process)) if loose.any() else []
+    found = of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process)) if loose.any() else []
     return [bucket for bucket in found if loose[bucket].any()]
 
 
-def _of_many_scopes(s: Spans, rows: np.ndarray, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+def of_many_scopes(s: Spans, rows: np.ndarray, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Rows equal in all `columns`, in order of start, that came from more than one scope."""
     if not len(rows):
         return []
     key = np.stack([column[rows] for column in columns])
@@ -106,17 +108,36 @@ def silent_pair(s: Spans, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return silent & same_model(s, a, b) & ~two_ids
 
 
+def told_later(s: Spans, o: Ownership, silent: np.ndarray) -> None:
+    """Calls without usage that a span without duration of the same emitter, beside them, reports
+    once their stream has been read. Of several open ones the latest to end is meant."""
+    told = np.flatnonzero(o.call & (s.start == s.end) & ((s.input >= 0) | (s.output >= 0)))
+    place = np.stack([s.tree.trace, s.tree.parent, s.scope, s.process, s.kind, s.model])
+    told = told[np.isin(s.tree.trace[told], s.tree.trace[silent])]
+    waiting: dict[tuple[int, ...], list[int]] = {}
+    order = np.r_[silent[np.argsort(s.end[silent])], told[np.argsort(s.start[told])]]
+    at = np.r_[np.sort(s.end[silent]), np.sort(s.start[told])]
+    is_told = np.isin(order, told)
+    for i in np.lexsort((is_told, at)).tolist():  # only in traces with reports of streams
+        row, key = int(order[i]), tuple(place[:, order[i]].tolist())
+        if not is_told[i]:
+            waiting.setdefault(key, []).append(row)
+        elif waiting.get(key):
+            drop(o, np.array([waiting[key].pop()]), np.array([row]), _SIBLING)
+
+
 def match_bucket(
     s: Spans, o: Ownership, bucket: np.ndarray, source: np.ndarray, test: Test
 ) -> None:
     """Pairs a bucket source by source (scopes, or processes): as many pairs as possible, the best
-    fitting first.
+    fitting first. Innermost sources come first: what two outer ones wrapped lies in both, while of
+    the two neither need lie in the other.
 
     A call that has a twin already may have another, of a source that is not among its twins.
     """
     known = _sources_of_twins(o, bucket, source)
     groups: list[list[int]] = []
-    for one in np.unique(source[bucket]):
+    for one in _innermost_first(s, bucket, source):
         members = bucket[source[bucket] == one]
         if not groups:
             groups = [[int(m)] for m in members]
@@ -131,6 +152,27 @@ def match_bucket(
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
     for twins in groups:
         drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), _SIBLING)
+
+
+def pairs_within(s: Spans, bucket: np.ndarray, test: Test) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a bucket, and for each the row that it lies within by `test`: as many different ones
+    as possible; a row that is left over joins the only one it fits. None where there are more
+    pairs than can be looked at."""
+    if len(bucket) ** 2 > _PAIRS_MAX:
+        return bucket[:0], bucket[:0]
+    edges = _edges(s, [[int(row)] for row in bucket], bucket, test)
+    paired = _matching(len(bucket), edges)
+    paired |= {m: joins[0] for m, joins in enumerate(edges) if m not in paired and len(joins) == 1}
+    rows, joined = (np.array(list(x), np.int64) for x in (paired.keys(), paired.values()))
+    return bucket[rows], bucket[joined]
+
+
+def _innermost_first(s: Spans, bucket: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The sources of a bucket, the one whose spans last least first."""
+    sources, code = np.unique(source[bucket], return_inverse=True)
+    lasted = np.bincount(code, s.end[bucket] - s.start[bucket]) / np.bincount(code)
+    inner: np.ndarray = sources[np.argsort(lasted, kind="stable")]
+    return inner
 
 
 def _sources_of_twins(o: Ownership, bucket: np.ndarray, source: np.ndarray) -> dict[int, set[int]]:
@@ -185,10 +227,13 @@ def _edges(
 
 
 def beside(s: Spans, rules: Rules, may_be: MayBe) -> Test:
-    """One interval in the other, no proof of two calls, and neither above the other."""
+    """One interval in the other, or one told right after the other; no proof of two calls, and
+    neither above the other."""
 
     def test(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        fits = contained(s, a, b, rules.slack_ns) & may_be(s, a, b)
+        near = contained(s, a, b, rules.slack_ns)
+        near |= told_after(s, a, b, rules.told_ns) | told_after(s, b, a, rules.told_ns)
+        fits = near & may_be(s, a, b)
         return fits & ~is_ancestor(s.tree, a, b) & ~is_ancestor(s.tree, b, a)
 
     return test

@@ -9,24 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.attribute.calls import CALL_KINDS
-from agentcost_collector.attribute.config import Config
-from agentcost_collector.attribute.tags import (
-    SOURCES,
-    Anchors,
-    Tagged,
-    find_anchors,
-    linked_rows,
-    resolve_owner,
-    resolve_tag,
-)
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import Rules
 from agentcost_collector.attribute.tree import NONE, nearest_or_self
 from agentcost_collector.attribute.twins import Enriched, enrich
 from agentcost_collector.attribute.walk import Walk, path_of, self_time_ns
+from agentcost_collector.attribute.who import who_columns
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.money import QUANTITY
 from agentcost_collector.model.notes import Note, names
 from agentcost_collector.model.reasons import UsageReason, Verdict
-from agentcost_collector.model.schemas import STEPS, TAGS, TOKENS, VERDICTS
+from agentcost_collector.model.schemas import STEPS, TOKENS, VERDICTS
 from agentcost_collector.model.tables import codes
 
 _CALL_KIND_NAMES = ("llm", "embedding", "rerank", "retrieval", "tool", "agent", "compute")
@@ -62,18 +55,19 @@ _OWN = (
 )
 
 
-def steps_of(spans: pa.Table, facts: pa.Table, walked: Walk, config: Config) -> pa.Table:
+def steps_of(
+    spans: pa.Table, facts: pa.Table, walked: Walk, policy: Policy, rules: Rules
+) -> pa.Table:
     """STEPS sorted by (trace_id, started_at, step_id): one row per step, one per residual."""
     tree, own = walked.tree, walked.ownership
     residual = np.array(sorted(own.residual), dtype=np.int64)
     rows = np.concatenate([np.flatnonzero(walked.step), residual])
     is_residual = np.arange(len(rows)) >= len(rows) - len(residual)
     take = pa.array(rows)
-    anchors = find_anchors(tree, walked.kind, rows, linked_rows(spans))
     better = enrich(facts, own)
     columns: dict[str, Any] = {
         **_identity(spans, facts, walked, rows, is_residual),
-        **_who(facts, walked, anchors, config),
+        **who_columns(spans, facts, walked, rows, policy, rules),
         **{name: facts.column(name).take(take) for name in _OWN},
         **{name: better.text(name).take(take) for name in Enriched.TEXT},
         "usage_rule": facts.column("usage_rule").take(pa.array(better.usage_row[rows])),
@@ -176,20 +170,6 @@ def _identity(
     }
 
 
-def _who(facts: pa.Table, walked: Walk, anchors: Anchors, config: Config) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    payers: dict[str, Tagged] = {}
-    for tag in TAGS:
-        payers[tag] = resolve_tag(facts, walked.tree, anchors, tag, config.tag_defaults.get(tag))
-        columns[tag] = _tagged(payers[tag])
-        columns[f"{tag}_from"] = pa.array(SOURCES).take(pa.array(payers[tag].source))
-    for tag in ("team", "feature"):
-        owner = resolve_owner(facts, walked.tree, anchors, tag, payers[tag])
-        columns[f"owner_{tag}"] = _tagged(owner)
-    columns["owner_service"] = facts.column("service").take(pa.array(anchors.rows))
-    return columns
-
-
 def _own_time(
     spans: pa.Table, facts: pa.Table, walked: Walk, rows: np.ndarray, columns: dict[str, Any]
 ) -> dict[str, Any]:
@@ -283,11 +263,9 @@ def _inherited(facts: pa.Table, walked: Walk, name: str, rows: np.ndarray) -> pa
 
 
 def _step_kind(kind: Kind) -> str:
+    if kind is Kind.VECTOR_WRITE:
+        return str(Kind.RETRIEVAL)
     return str(kind) if str(kind) in _CALL_KIND_NAMES else "other"
-
-
-def _tagged(tagged: Tagged) -> pa.Array:
-    return _at(pa.array(tagged.names, pa.string()), tagged.codes)
 
 
 def _at(values: pa.Array, rows: np.ndarray) -> pa.Array:

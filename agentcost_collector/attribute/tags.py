@@ -1,26 +1,23 @@
 """Who pays for a step and who did the work.
 
-pays:  nearest declaration above the outermost boundary (tool, retrieval, rerank) around the
-       step; without a boundary, at or above the step itself
-did:   nearest declaration inside that boundary, else the service's own resource
+pays:  nearest declaration above the outermost boundary around the step; without a boundary, at or
+       above the step itself; in a domain, from its first span on down
+did:   nearest declaration inside that boundary, else a rule's, else the service's own resource
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from agentcost_collector.attribute.tree import (
-    NONE,
-    Tree,
-    nearest_or_self,
-    topmost_or_self,
-)
-from agentcost_collector.model.kinds import KINDS, Kind
-
-BOUNDARY_KINDS = tuple(KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.RERANK))
+from agentcost_collector.attribute.boundaries import Ground, Grounds
+from agentcost_collector.attribute.declared import Declared, Level, Levels
+from agentcost_collector.attribute.tree import NONE, nearest_or_self
+from agentcost_collector.model.tables import codes
 
 SOURCES = (
     "none",
@@ -28,13 +25,14 @@ SOURCES = (
     "ancestor",
     "baggage",
     "resource",
+    "rule",
     "inside",
     "link",
     "default",
 )
 """How a tag was found: `inside` = nothing was declared above the boundary, so what is declared
-within it counts; `link` = from the span that a link of the trace's root points to."""
-_SPAN, _ANCESTOR, _BAGGAGE, _RESOURCE, _INSIDE, _LINK, _DEFAULT = range(1, 8)
+within it counts; `link` = what the span pays with that a link at or above the step points to."""
+_SPAN, _ANCESTOR, _BAGGAGE, _RESOURCE, _RULE, _INSIDE, _LINK, _DEFAULT = range(1, 9)
 
 
 @dataclass(frozen=True)
@@ -46,129 +44,179 @@ class Tagged:
     source: np.ndarray
 
 
+PAYING = ("feature", "team")
+"""The tags that say who pays; the others describe the caller, wherever domains begin."""
+
+
 @dataclass(frozen=True)
-class Anchors:
-    """Where each step looks for its payer."""
+class Links:
+    """Where the links of a batch lead, per span."""
 
-    rows: np.ndarray
-    """The steps' own rows."""
-    boundary: np.ndarray
-    """Outermost boundary at or above the step, or -1."""
-    payer: np.ndarray
-    """Where the search for the payer starts: above the boundary, else the step; -1 = nowhere."""
-    linked: np.ndarray
-    """Row in another trace that the root of the step's trace links to, or -1."""
+    target: np.ndarray
+    """Row of the first span, in another trace, that this one links to; -1 = none."""
+    lost: np.ndarray
+    """Spans that link to another trace of which the linked span is not here."""
 
-
-def find_anchors(tree: Tree, kind: np.ndarray, rows: np.ndarray, links: np.ndarray) -> Anchors:
-    """Boundaries and payers' anchors of step rows. `links[row]`: linked row of a span, or -1."""
-    boundary = topmost_or_self(tree.parent, np.isin(kind, BOUNDARY_KINDS))[rows]
-    payer = np.where(boundary >= 0, tree.parent[np.maximum(boundary, 0)], rows)
-    root = topmost_or_self(tree.parent, np.ones(len(kind), dtype=bool))[rows]
-    return Anchors(rows, boundary, payer, links[root])
+    def followed(self, grounds: Grounds, rows: np.ndarray) -> np.ndarray:
+        """Where the nearest link at or above each of `rows` leads, or -1. What is linked beneath
+        a boundary did not call it."""
+        if not (self.target >= 0).any():
+            return np.full(len(rows), NONE, dtype=np.int64)
+        outer = grounds.whole.outermost[rows]
+        holder = nearest_or_self(grounds.whole.parent, self.target >= 0)
+        at = holder[np.where(outer >= 0, outer, rows)]
+        return np.where(at >= 0, self.target[at], NONE)
 
 
-def resolve_tag(
-    facts: pa.Table, tree: Tree, anchors: Anchors, tag: str, default: str | None
+class Payers:
+    """Who pays, for any rows of a batch."""
+
+    def __init__(self, declared: Mapping[str, Declared], grounds: Grounds) -> None:
+        self._names = {tag: of.names for tag, of in declared.items()}
+        self._grounds = grounds
+        self._whole = {tag: of.within(grounds.whole.parent) for tag, of in declared.items()}
+        if grounds.domains is not None:
+            cut = grounds.domains.parent
+            self._cut = {tag: declared[tag].within(cut) for tag in PAYING}
+
+    def of(self, rows: np.ndarray, linked: np.ndarray) -> tuple[dict[str, Tagged], np.ndarray]:
+        """Every tag for each of `rows`, and which of them a domain pays for.
+
+        `linked`: row that a link leads to, or -1; what that row pays with counts last.
+        """
+        found, by_domain = self._without_links(rows)
+        if (linked >= 0).any():
+            there, back = np.unique(linked, return_inverse=True)
+            targets, _ = self._without_links(np.maximum(there, 0))
+            for tag, target in targets.items():
+                one = found[tag]
+                take = (one.codes < 0) & (linked >= 0) & (target.codes[back] >= 0)
+                take &= ~by_domain if tag in PAYING else True
+                one.codes[take] = target.codes[back][take]
+                one.source[take] = _LINK
+        return found, by_domain
+
+    def owner(self, tag: str, rows: np.ndarray, payer: Tagged, by_domain: np.ndarray) -> Tagged:
+        """The doer's value of a tag for each of `rows`: declared inside the boundary, else given
+        by a rule for owners, else by its service, else by a rule for the tag, else the payer's.
+        A value inside that merely repeats the payer's was handed down, not declared."""
+        levels, grounds = self._whole[tag], self._grounds
+        outer = grounds.whole.outermost[rows]
+        if grounds.domains is not None:
+            outer = np.where(by_domain, grounds.domains.outermost[rows], outer)
+        value = _inside(levels.own, rows, outer, grounds.depth)
+        value = np.where(value == payer.codes, NONE, value)
+        given = _inside(levels.owner, rows, outer, grounds.depth)
+        given = np.where(outer < 0, levels.owner.at(rows), given)
+        value = np.where(value >= 0, value, given)
+        for level in (levels.resource, levels.rule):
+            value = np.where(value >= 0, value, _inside(level, rows, outer, grounds.depth))
+        return Tagged(np.where(value >= 0, value, payer.codes), payer.names, payer.source)
+
+    def _without_links(self, rows: np.ndarray) -> tuple[dict[str, Tagged], np.ndarray]:
+        """As `of`: what the trace itself says."""
+        grounds = self._grounds
+        found = {
+            tag: _search(levels, grounds.whole, rows, rows, self._names[tag])
+            for tag, levels in self._whole.items()
+        }
+        by_domain = np.zeros(len(rows), dtype=bool)
+        if grounds.domains is None or grounds.inside is None:
+            return found, by_domain
+        inside = np.where(grounds.inside[rows], rows, NONE)
+        own = {
+            tag: _search(levels, grounds.domains, inside, rows, self._names[tag])
+            for tag, levels in self._cut.items()
+        }
+        by_domain = np.logical_or.reduce([one.codes >= 0 for one in own.values()])
+        for tag, one in own.items():
+            found[tag].codes[by_domain] = one.codes[by_domain]
+            found[tag].source[by_domain] = one.source[by_domain]
+        return found, by_domain
+
+
+def _search(
+    levels: Levels, ground: Ground, starts: np.ndarray, rows: np.ndarray, names: list[str]
 ) -> Tagged:
-    """The payer's value of one tag for every step: declared above, inside, linked, default."""
-    at = _Levels(facts, tree, tag)
-    steps = len(anchors.rows)
-    value = np.full(steps, NONE, dtype=np.int64)
-    source = np.zeros(steps, dtype=np.int8)
+    """What is declared above the boundaries around `starts` (-1 = nowhere), else inside them.
 
-    def fill(rows: np.ndarray, codes: np.ndarray, from_rows: np.ndarray, kind: int) -> None:
-        hit = (value < 0) & (rows >= 0)
-        found = np.where(from_rows[rows] >= 0, codes[from_rows[rows]], NONE)
-        take = hit & (found >= 0)
-        value[take], source[take] = found[take], kind
-
-    if not at.names:
-        return _defaulted(value, source, [], default)
-    fill(anchors.payer, at.own, at.nearest, _ANCESTOR)
-    here = (source == _ANCESTOR) & (at.nearest[anchors.payer] == anchors.rows)
-    source[here] = _SPAN
-    fill(anchors.payer, at.baggage, at.nearest_baggage, _BAGGAGE)
-    fill(anchors.payer, at.resource, at.self, _RESOURCE)
-    fill(anchors.rows, at.own, at.nearest, _INSIDE)
-    fill(anchors.rows, at.baggage, at.nearest_baggage, _INSIDE)
-    fill(anchors.rows, at.resource, at.self, _INSIDE)
-    fill(anchors.linked, at.own, at.nearest, _LINK)
-    fill(anchors.linked, at.resource, at.self, _LINK)
-    return _defaulted(value, source, at.names, default)
-
-
-def _defaulted(
-    value: np.ndarray, source: np.ndarray, names: list[str], default: str | None
-) -> Tagged:
-    """Gives the default to those that found nothing."""
-    if default is None:
-        return Tagged(value, names, source)
-    source[value < 0] = _DEFAULT
-    value[value < 0] = len(names)
-    return Tagged(value, [*names, default], source)
-
-
-def resolve_owner(facts: pa.Table, tree: Tree, anchors: Anchors, tag: str, payer: Tagged) -> Tagged:
-    """The doer's value of a tag: declared inside the boundary, else by its service, else the
-    payer's. A value inside that merely repeats the payer's was handed down, not declared."""
-    at = _Levels(facts, tree, tag)
-    if not at.names:
-        return payer
-    declared = at.nearest[anchors.rows]
-    inside = (anchors.boundary >= 0) & (declared >= 0)
-    inside &= tree.depth[np.maximum(declared, 0)] >= tree.depth[np.maximum(anchors.boundary, 0)]
-    own = np.where(inside, at.own[np.maximum(declared, 0)], NONE)
-    own = np.where(own == payer.codes, NONE, own)
-    by_service = np.where(anchors.boundary >= 0, at.resource[anchors.rows], NONE)
-    codes = np.where(own >= 0, own, np.where(by_service >= 0, by_service, payer.codes))
-    return Tagged(codes, payer.names, np.zeros(0, dtype=np.int8))
-
-
-class _Levels:
-    """One tag at every level, with all values coded in one list of names."""
-
-    def __init__(self, facts: pa.Table, tree: Tree, tag: str) -> None:
-        columns = [facts.column(tag + at) for at in ("", "_baggage", "_resource")]
-        self.names: list[str] = []
-        index: dict[str, int] = {}
-        coded = []
-        for column in columns:
-            array = column.combine_chunks()
-            if isinstance(array, pa.ChunkedArray):
-                array = array.chunk(0)
-            move = []
-            for name in array.dictionary.to_pylist():
-                if name not in index:
-                    index[name] = len(self.names)
-                    self.names.append(name)
-                move.append(index[name])
-            indices = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            coded.append(np.array([*move, NONE], dtype=np.int64)[indices])
-        self.own, self.baggage, self.resource = coded
-        self.self = np.arange(facts.num_rows)
-        self.nearest = nearest_or_self(tree.parent, self.own >= 0)
-        self.nearest_baggage = nearest_or_self(tree.parent, self.baggage >= 0)
-
-
-def linked_rows(spans: pa.Table) -> np.ndarray:
-    """For every span the row of the first span, in another trace, that it links to; or -1.
-
-    Only spans at hand can be found; links of spans that are not are ignored here.
+    `rows`: the same without -1. Baggage is copied from the caller, so it does not count where
+    the ground is cut.
     """
-    result = np.full(spans.num_rows, NONE, dtype=np.int64)
+    found = np.full(len(rows), NONE, dtype=np.int64)
+    source = np.zeros(len(rows), dtype=np.int8)
+    payer = ground.payer(starts)
+    ways = [(levels.own, _ANCESTOR), (levels.baggage, _BAGGAGE)]
+    ways += [(levels.resource, _RESOURCE), (levels.rule, _RULE)]
+    above = [(payer, level, kind) for level, kind in ways]
+    within = [(starts, level, _RULE if kind == _RULE else _INSIDE) for level, kind in ways]
+    missing = np.arange(len(rows))
+    for at, level, kind in (*above, *within):
+        if level.nearest is None or (ground.is_cut and level is levels.baggage):
+            continue
+        value = level.at(at[missing])
+        hit = value >= 0
+        found[missing[hit]], source[missing[hit]] = value[hit], kind
+        missing = missing[~hit]
+        if not len(missing):
+            break
+    own = levels.own.nearest
+    if own is not None:
+        source[(source == _ANCESTOR) & (own[payer] == rows)] = _SPAN
+    return Tagged(found, names, source)
+
+
+def _inside(level: Level, rows: np.ndarray, outer: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """What a level declares at or beneath the boundary `outer` (-1 = none) of each of `rows`."""
+    if level.nearest is None:
+        return np.full(len(rows), NONE, dtype=np.int64)
+    reached = level.nearest[rows]
+    inside = (outer >= 0) & (reached >= 0) & (depth[reached] >= depth[outer])
+    return np.where(inside, level.codes[reached], NONE)
+
+
+def with_default(tagged: Tagged, default: str | None) -> Tagged:
+    """Gives the default to the rows that found nothing."""
+    missing = tagged.codes < 0
+    if default is None or not missing.any():
+        return tagged
+    value = np.where(missing, len(tagged.names), tagged.codes)
+    source = np.where(missing, _DEFAULT, tagged.source)
+    return Tagged(value, [*tagged.names, default], source)
+
+
+def with_run_of_link(tagged: Tagged, linked: np.ndarray, trace_ids: pa.ChunkedArray) -> Tagged:
+    """A trace that links to another, and names no run, belongs to the run of that trace: where
+    nobody names one, a run is a trace."""
+    missing = (tagged.codes < 0) & (linked >= 0)
+    if not missing.any():
+        return tagged
+    runs = codes(trace_ids.take(pa.array(linked[missing])))
+    tagged.codes[missing] = len(tagged.names) + runs.indices.to_numpy()
+    tagged.source[missing] = _LINK
+    return Tagged(tagged.codes, [*tagged.names, *runs.dictionary.to_pylist()], tagged.source)
+
+
+def find_links(spans: pa.Table) -> Links:
+    """Links between the traces of a batch. Only spans at hand can be found."""
+    target = np.full(spans.num_rows, NONE, dtype=np.int64)
+    lost = np.zeros(spans.num_rows, dtype=bool)
     links = spans.column("links").combine_chunks()
     if isinstance(links, pa.ChunkedArray) or links.null_count == len(links):
-        return result
+        return Links(target, lost)
     flat = links.flatten()
     if not len(flat):
-        return result
-    counts = pa.compute.list_value_length(links).fill_null(0).to_numpy(zero_copy_only=False)
+        return Links(target, lost)
+    counts = pc.list_value_length(links).fill_null(0).to_numpy(zero_copy_only=False)
     source = np.repeat(np.arange(len(links)), counts)
-    target = pa.compute.binary_join_element_wise(flat.field("trace_id"), flat.field("span_id"), "")
-    key = pa.compute.binary_join_element_wise(spans.column("trace_id"), spans.column("span_id"), "")
-    found = pa.compute.index_in(target, value_set=key.combine_chunks())
-    row = found.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
-    hit = np.flatnonzero(row >= 0)[::-1]
-    result[source[hit]] = row[hit]
-    return result
+    ids = spans.column("trace_id").combine_chunks()
+    foreign = pc.not_equal(flat.field("trace_id"), ids.take(pa.array(source)))
+    foreign = foreign.fill_null(False).to_numpy(zero_copy_only=False)
+    wanted = pc.binary_join_element_wise(flat.field("trace_id"), flat.field("span_id"), "")
+    key = pc.binary_join_element_wise(ids, spans.column("span_id"), "")
+    found = pc.index_in(wanted, value_set=key.combine_chunks()).fill_null(NONE)
+    row = found.to_numpy(zero_copy_only=False).astype(np.int64)
+    lost[source[foreign & (row < 0)]] = True
+    hit = np.flatnonzero(foreign & (row >= 0))[::-1]
+    target[source[hit]] = row[hit]
+    return Links(target, lost)

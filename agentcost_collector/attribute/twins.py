@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,8 +68,9 @@ def enrich(facts: pa.Table, own: Ownership) -> Enriched:
 def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndarray:
     """For every row the twin (or itself) whose numbers say most.
 
-    Most: the larger total (twins differ only where one left cache or reasoning out), then the
-    cache split, then its retention, then the reasoning; the survivor itself where all are equal.
+    Most: the larger total where twins differ because one left cache or reasoning out, then the
+    cache split, then its retention, then the reasoning, then that no cache writes can be lost; the
+    survivor itself where all are equal, and against twins that simply say other numbers.
     """
     rows = np.arange(facts.num_rows)
     if not len(twin):
@@ -82,15 +85,41 @@ def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndar
         return values
 
     total = np.maximum(count("input_total"), 0) + np.maximum(count("output_total"), 0)
+    total[~_explained(facts, group, member)] = -1
     write = count("cache_write_short_tokens") + count("cache_write_long_tokens")
     split = (count("cache_read_tokens") > 0).astype(np.int64) + (write > 0)
-    known = (_notes(facts)[member] & int(Note.RETENTION_UNKNOWN)) == 0
+    note = _notes(facts)[member]
+    known = (note & int(Note.RETENTION_UNKNOWN)) == 0
+    sure = (note & int(Note.CACHE_WRITE_MAY_BE_LOST)) == 0
     order = np.lexsort(
-        (own, count("reasoning_tokens") > 0, known & (write > 0), split, total, group)
+        (own, sure, count("reasoning_tokens") > 0, known & (write > 0), split, total, group)
     )
     last = np.flatnonzero(np.r_[group[order][1:] != group[order][:-1], True])
     rows[group[order][last]] = member[order][last]
     return rows
+
+
+def _explained(facts: pa.Table, head: np.ndarray, twin: np.ndarray) -> np.ndarray:
+    """Whether a twin's totals are those of its survivor, give or take cached and reasoning tokens,
+    or say what the survivor does not."""
+
+    def counts(name: str, rows: np.ndarray) -> np.ndarray:
+        values: np.ndarray = facts.column(name).fill_null(0).to_numpy()[rows]
+        return values
+
+    def differs(total: str, parts: Sequence[Sequence[str]]) -> np.ndarray:
+        own = counts(total, head)
+        difference = np.abs(own - counts(total, twin))
+        same = (difference == 0) | (own == 0)
+        for rows in (head, twin):
+            for names in parts:
+                same |= difference == sum(counts(name, rows) for name in names)
+        return ~same
+
+    read, write = "cache_read_tokens", ("cache_write_short_tokens", "cache_write_long_tokens")
+    return ~differs("input_total", ((read,), write, (read, *write))) & ~differs(
+        "output_total", (("reasoning_tokens",),)
+    )
 
 
 def _notes(facts: pa.Table) -> np.ndarray:

@@ -11,13 +11,18 @@ import pyarrow.compute as pc
 from agentcost_collector.attribute.calls import CALL_KINDS, own_calls
 from agentcost_collector.attribute.config import Config
 from agentcost_collector.attribute.ownership import Ownership, Rules, Spans, reason_code
-from agentcost_collector.attribute.places import place_lost_embeddings, unseen_calls
+from agentcost_collector.attribute.places import (
+    place_lost_embeddings,
+    place_lost_retrievals,
+    unseen_calls,
+)
 from agentcost_collector.attribute.tree import NONE, Tree, build_tree, nearest
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
 from agentcost_collector.model.tables import codes
 
-_TOOL, _RETRIEVAL, _AGENT = (KINDS.index(k) for k in (Kind.TOOL, Kind.RETRIEVAL, Kind.AGENT))
+_TOOL, _AGENT = KINDS.index(Kind.TOOL), KINDS.index(Kind.AGENT)
+_RETRIEVAL, _WRITE = KINDS.index(Kind.RETRIEVAL), KINDS.index(Kind.VECTOR_WRITE)
 _SERVER = 2  # OTLP SpanKind
 _HTTP, _COMPUTE, _LLM = (KINDS.index(k) for k in (Kind.HTTP, Kind.COMPUTE, Kind.LLM))
 
@@ -44,11 +49,13 @@ def walk(spans: pa.Table, facts: pa.Table, config: Config) -> Walk:
     numbers = _spans_of(spans, facts, tree, kind)
     slack_ns = config.clock_slack_ms * 1_000_000
     ownership = own_calls(numbers, Rules(slack_ns))
-    inferred = place_lost_embeddings(numbers, ownership, slack_ns)
+    inferred = place_lost_retrievals(facts, numbers, slack_ns)
+    inferred |= place_lost_embeddings(numbers, ownership, slack_ns)
     live = tree.repeated_of < 0
     step = ownership.call.copy()
     step |= live & _tool_steps(spans, facts, numbers, ownership)
-    step |= live & _retrieval_steps(numbers, ownership)
+    step |= live & _store_steps(numbers, ownership, _RETRIEVAL)
+    step |= live & _store_steps(numbers, ownership, _WRITE)
     step |= live & _compute_steps(facts, kind)
     _name_transport(numbers, ownership)
     metered = _metered_requests(facts, numbers, ownership, config) & live
@@ -140,9 +147,9 @@ def _tool_steps(spans: pa.Table, facts: pa.Table, s: Spans, o: Ownership) -> np.
     return tool & ~again
 
 
-def _retrieval_steps(s: Spans, o: Ownership) -> np.ndarray:
-    """Retrievals that have no inner retrieval: the one that touches the store is counted."""
-    retrieval = s.kind == _RETRIEVAL
+def _store_steps(s: Spans, o: Ownership, kind: int) -> np.ndarray:
+    """Retrievals (or writes) with none in them: the one that touches the store is counted."""
+    retrieval = s.kind == kind
     stop = retrieval | np.isin(s.kind, (_TOOL, _AGENT))
     outer = nearest(s.tree.parent, stop)
     inner = np.flatnonzero(retrieval & (outer >= 0) & retrieval[np.maximum(outer, 0)])

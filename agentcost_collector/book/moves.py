@@ -36,6 +36,7 @@ _USAGE = (
 )
 _OWNER = ("owner_feature", "owner_team", "owner_service")
 _PRICE = ("rate_id", "cost_status", "cost_reason", *MONEY)
+_SEEN = ["step_id", "sign", *_USAGE, *TAGS, *_OWNER, *_PRICE]
 _CAUSES = ("usage", "payer", "owner", "price", "other")
 """In which facts the two rows of a step differ. A price that differs because the usage does is
 usage; other: nothing of these."""
@@ -43,6 +44,7 @@ usage; other: nothing of these."""
 
 def moves_of(entries: pa.Table) -> pa.Table:
     """MOVES that ENTRIES of one booking make: a step that is reversed and added is one change."""
+    entries = entries.select(_SEEN)
     added = entries.filter(pc.greater(entries["sign"], 0))
     taken = negated(entries.filter(pc.less(entries["sign"], 0)))
     at = pc.index_in(added["step_id"], value_set=taken["step_id"].combine_chunks())

@@ -58,9 +58,9 @@ def net_of(rows: pa.Table, keys: list[str], largest: list[str]) -> pa.Table:
 
 def negated(rows: pa.Table) -> pa.Table:
     """`rows` with every SIGNED column negated; NULL stays NULL."""
-    for name in SIGNED:
-        at = rows.schema.get_field_index(name)
-        rows = rows.set_column(at, rows.schema.field(at), pc.negate(rows.column(at)))
+    for at, field in enumerate(rows.schema):
+        if field.name in SIGNED:
+            rows = rows.set_column(at, field, pc.negate(rows.column(at)))
     return rows
 
 

@@ -19,6 +19,7 @@ from agentcost_collector.cli import (
     children,
     duckdb_file,
     explain,
+    policy,
     rates_commands,
     replay,
     restate,
@@ -76,6 +77,7 @@ app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.add_typer(policy.app, name="policy")
 app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)

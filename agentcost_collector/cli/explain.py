@@ -9,6 +9,7 @@ import typer
 
 from agentcost_collector.cli.options import (
     DataOption,
+    PolicyOption,
     RateCardsOption,
     reading,
     settings_from,
@@ -55,6 +56,7 @@ def explain(
         Format, typer.Option("--format", help="json holds every fact, exact.")
     ] = Format.TREE,
     rate_cards: RateCardsOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Show a trace, run or session: what each step cost, and who pays.
 
@@ -66,7 +68,7 @@ def explain(
     from agentcost_collector.ledger import LedgerReader
     from agentcost_collector.report import open_views
 
-    settings = reading(settings_from(data=data, rate_cards=rate_cards))
+    settings = reading(settings_from(data=data, rate_cards=rate_cards, policy=policy))
     connection = open_views(settings.data)
     found_by, trace_ids = _find(connection, asked)
     spans = _evidence(LedgerReader(settings.ledger_path), trace_ids)

@@ -35,6 +35,15 @@ RateCardsOption = Annotated[
         show_default=False,
     ),
 ]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="Policy (YAML): where tags are found and who pays.",
+        show_default=False,
+    ),
+]
 
 
 def settings_from(

@@ -13,6 +13,7 @@ import typer
 from agentcost_collector.cli.options import (
     ConfigOption,
     DataOption,
+    PolicyOption,
     RateCardsOption,
     settings_from,
     writing,
@@ -34,6 +35,7 @@ def replay(
     data: DataOption = None,
     config: ConfigOption = None,
     rate_cards: RateCardsOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Settle recorded traces into a ledger, without a network.
 
@@ -45,7 +47,7 @@ def replay(
     from agentcost_collector.replay import replay as replay_files
     from agentcost_collector.telemetry import configure_logging
 
-    settings = writing(settings_from(config, data, rate_cards))
+    settings = writing(settings_from(config, data, rate_cards, policy=policy))
     configure_logging(settings.log_level)
     files = find_recordings(paths)
     keep_freed_memory()

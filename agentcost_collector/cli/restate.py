@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,9 +19,11 @@ import typer
 from agentcost_collector.cli.options import (
     ConfigOption,
     DataOption,
+    PolicyOption,
     RateCardsOption,
     reading,
     settings_from,
+    writing,
 )
 from agentcost_collector.cli.text import aligned, amount, printable
 from agentcost_collector.model.errors import ConfigError
@@ -58,10 +59,7 @@ def restate(
             show_default=False,
         ),
     ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option("--policy", metavar="FILE", help="Tag policy (YAML).", show_default=False),
-    ] = None,
+    policy: PolicyOption = None,
     rate_cards: RateCardsOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -90,6 +88,8 @@ def restate(
     if period.since_ns >= period.until_ns:
         raise ConfigError(f"--from {since} is not before --to {until}")
     settings = reading(settings_from(config, data, rate_cards, policy=policy))
+    if not dry_run:
+        writing(settings)
     configure_logging(settings.log_level)
     keep_freed_memory()
     with _stoppable() as stopped, _progress() as progress:

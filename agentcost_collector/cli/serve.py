@@ -9,6 +9,7 @@ import typer
 from agentcost_collector.cli.options import (
     ConfigOption,
     DataOption,
+    PolicyOption,
     RateCardsOption,
     settings_from,
     writing,
@@ -40,18 +41,23 @@ def serve(
     grpc: GrpcOption = None,
     http: HttpOption = None,
     rate_cards: RateCardsOption = None,
+    policy: PolicyOption = None,
 ) -> None:
     """Run the collector: take in traces over OTLP, keep the ledger.
 
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
     from agentcost_collector.cli.supervisor import Supervisor
+    from agentcost_collector.policy_file import read_policy
     from agentcost_collector.price import load_rate_book
     from agentcost_collector.telemetry import configure_logging
 
     listen = {"grpc": grpc, "http": http}
     receive: dict[str, Any] = {key: value for key, value in listen.items() if value is not None}
-    settings = writing(settings_from(config, data, rate_cards, receive=receive or None))
+    settings = writing(
+        settings_from(config, data, rate_cards, policy=policy, receive=receive or None)
+    )
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
+    read_policy(settings.policy).rules()
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

@@ -42,8 +42,12 @@ def status(data: DataOption = None) -> None:
 
 
 def _journal(settings: Settings) -> Iterator[Fact]:
-    """What the receiver acknowledged, and how far the pipeline is with it."""
+    """What the receiver acknowledged, and how far the pipeline is with it.
+
+    Conservation: acknowledged = waiting + open + stored + exact repeats, each counted by itself.
+    """
     from agentcost_collector.journal import JournalReader
+    from agentcost_collector.ledger import LedgerReader
 
     if not settings.journal_path.is_dir():
         return
@@ -54,13 +58,19 @@ def _journal(settings: Settings) -> Iterator[Fact]:
     finally:
         journal.close()
     read, opened = progress.get("spans_read", 0), progress.get("spans_open", 0)
+    repeated = progress.get("spans_repeated", 0)
+    ledger = LedgerReader(settings.ledger_path)
+    stored = ledger.spans_stored(journal.journal_id, progress.get("batch_seq", 0))
     yield "journal position", head
     yield "read to position", progress.get("position", 0)
     yield "kept from position", first
     yield "spans acknowledged", counts.spans_acknowledged
     yield "spans waiting", counts.spans_acknowledged - read
     yield "spans open", opened
-    yield "spans settled", read - opened
+    yield "spans settled", progress.get("spans_settled", 0)
+    yield "spans stored", stored
+    yield "spans repeated", repeated
+    yield "conservation", "ok" if read == opened + stored + repeated else "DIFFERENCE"
     yield "spans quarantined", counts.spans_quarantined
     yield "traces open", progress.get("traces_open", 0)
 

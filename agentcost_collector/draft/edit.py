@@ -54,8 +54,8 @@ class CardText:
         texts = [layout.price_text(price, self._src) for price in prices]
         place = ("skus", sku, "lines", line)
         known = len(self._list.skus[sku].lines[line].prices)
-        row = self._card.lines[(*place, "prices", known - 1)] - 1
-        if row == self._card.lines[place] - 1:
+        row = self._card.file.lines[(*place, "prices", known - 1)] - 1
+        if row == self._card.file.lines[place] - 1:
             self._rows[row] = layout.appended(self._rows[row], texts)
             return
         indent = self._rows[row].partition("-")[0]
@@ -67,7 +67,7 @@ class CardText:
         assert self._list
         self._used = True
         place = ("skus", sku, "lines")
-        row = max(at for part, at in self._card.lines.items() if part[:3] == place) - 1
+        row = max(at for part, at in self._card.file.lines.items() if part[:3] == place) - 1
         self._inserted.setdefault(row, []).extend(layout.line_rows(line, self._src))
 
     def add_sku(self, offered: Offered, provider: str) -> None:
@@ -93,7 +93,9 @@ class CardText:
     def _last_source(self) -> int:
         assert self._card
         assert self._list
-        return max(at for place, at in self._card.lines.items() if place[:1] == ("sources",)) - 1
+        return (
+            max(at for place, at in self._card.file.lines.items() if place[:1] == ("sources",)) - 1
+        )
 
     def _source_id(self) -> str:
         """That of the same list and day, else a new one."""

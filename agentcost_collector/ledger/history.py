@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.index import trace_keys
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
-from agentcost_collector.ledger.log import live_files, world_errors
+from agentcost_collector.ledger.log import live_files
+from agentcost_collector.ledger.reader import open_table
 from agentcost_collector.ledger.rows import day_of, read_at, trace_runs
 from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
 from agentcost_collector.model.tables import concat
@@ -73,15 +74,14 @@ class History:
 
     def __init__(self, directory: Path, period: Period, config: Config) -> None:
         directory = checked(directory)
-        with world_errors(directory):
-            # entries first: their spans are written before them
-            self._entry_files = _Files(directory, ENTRY_ROWS, period, config)
-            self._span_files = _Files(directory, SPAN_ROWS, period, config)
-            self._spans = self._span_files.runs("start_ns", np.empty(0, np.int64))
-            self._keys, first, trace = np.unique(
-                self._spans.keys, return_index=True, return_inverse=True
-            )
-            entries = self._entry_files.runs("started_at", self._keys)
+        # entries first: their spans are written before them
+        self._entry_files = _Files(directory, ENTRY_ROWS, period, config)
+        self._span_files = _Files(directory, SPAN_ROWS, period, config)
+        self._spans = self._span_files.runs("start_ns", np.empty(0, np.int64))
+        self._keys, first, trace = np.unique(
+            self._spans.keys, return_index=True, return_inverse=True
+        )
+        entries = self._entry_files.runs("started_at", self._keys)
         begins_ns = np.full(len(self._keys), np.iinfo(np.int64).max)
         np.minimum.at(begins_ns, trace, self._spans.begins_ns)
         self._chosen = np.flatnonzero(period.holds(begins_ns))
@@ -94,11 +94,14 @@ class History:
         of = np.searchsorted(self._keys, self._entries.keys)
         rows = spans + np.bincount(of, self._entries.rows, len(self._keys)).astype(np.int64)
         self._sizes = rows[self._chosen]
+        self._homes = self._spans.files[first[self._chosen]]
         self.traces, self.spans = len(self._chosen), int(spans[self._chosen].sum())
 
     def slices(self, rows_max: int) -> Iterator[Slice]:
         """All of it in pieces of about `rows_max` spans and entries; a larger trace is a piece."""
-        number = (np.cumsum(self._sizes) - self._sizes) // max(rows_max, 1)
+        if not self.traces:
+            return
+        number = _slice_numbers(self._sizes, self._homes, rows_max)
         slice_of = np.full(len(self._keys), -1)
         slice_of[self._chosen] = number
         spans = _by_slice(self._spans, slice_of[np.searchsorted(self._keys, self._spans.keys)])
@@ -125,7 +128,7 @@ class _Files:
         self._table = directory / kind.name
         self._kind = kind
         self._period = period
-        delta = DeltaTable(self._table) if DeltaTable.is_deltatable(str(self._table)) else None
+        delta = open_table(directory, kind)
         live = live_files(delta) if delta else {}
         since = period.since_ns // DAY_NS - config.scan_days
         first = config.date_min.toordinal() - EPOCH_DAY  # the day of what has no time
@@ -159,6 +162,24 @@ class _Files:
             at = shift + np.arange(len(shift))
             tables.append(read_at(self._table / self._paths[number], at, self._kind))
         return concat(tables, self._kind.rows)
+
+
+def _slice_numbers(sizes: np.ndarray, homes: np.ndarray, rows_max: int) -> np.ndarray:
+    """Which slice each trace falls in, by its size and the file in which it begins.
+
+    Small files are read together; a large one alone, for then its rows are in order already.
+    """
+    number = np.zeros(len(sizes), np.int64)
+    last, held = 0, 0
+    starts = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist()]
+    for start, end in pairwise([*starts, len(homes)]):  # a loop per file
+        before = np.cumsum(sizes[start:end]) - sizes[start:end]
+        rows = int(sizes[start:end].sum())
+        if held + rows > rows_max:
+            last, held = last + 1, 0
+        number[start:end] = last + before // rows_max
+        last, held = int(number[end - 1]), held + rows
+    return number
 
 
 def _by_slice(runs: _Runs, slices: np.ndarray) -> dict[int, _Runs]:

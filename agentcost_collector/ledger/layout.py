@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,18 @@ def app_id(journal_id: str) -> str:
 
 def part_name(journal_id: str, batch_seq: int, number: int) -> str:
     """Name of a data file; the same batch of the same journal always has the same name."""
-    # a digest: two journals must never share a name, and an id may hold any character
-    short = hashlib.sha256(journal_id.encode()).hexdigest()[:12]
-    return f"part-{short}-{batch_seq:010d}-{number}.parquet"
+    return f"part-{_short(journal_id)}-{batch_seq:010d}-{number}.parquet"
+
+
+def batch_of(path: str, journal_id: str) -> int | None:
+    """Batch of a data file, None where another journal or program wrote it."""
+    written = re.fullmatch(rf"part-{_short(journal_id)}-(\d+)-\d+\.parquet", Path(path).name)
+    return int(written[1]) if written else None
+
+
+def _short(journal_id: str) -> str:
+    """A digest: two journals must never share a name, and an id may hold any character."""
+    return hashlib.sha256(journal_id.encode()).hexdigest()[:12]
 
 
 def checked(directory: Path) -> Path:

@@ -116,6 +116,28 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def batch_seq(self) -> int:
+        """Last batch of this journal; after a crash between the two tables, of its spans alone."""
+        return max(self._spans.batch_seq, self._ledger.batch_seq)
+
+    @property
+    def spans_uncounted(self) -> int:
+        """Spans of a batch that a crash cut off before its entries and `state` were written."""
+        return self._spans.rows_after(self._ledger.batch_seq)
+
+    def note(self, state: Mapping[str, int], now_ns: int) -> None:
+        """Makes counters durable that changed without a row to append; a commit only where the
+        spans are a batch ahead, which these counters then cover."""
+        if dict(state) == self.state:
+            return
+        if self._spans.batch_seq > self._ledger.batch_seq:
+            self.commit(SPANS.empty_table(), ENTRIES.empty_table(), state, now_ns)
+            return
+        with world_errors(self._directory):
+            acknowledge(self._directory, self._spans, self._ledger, self._ledger.batch_seq, state)
+        self.state = dict(state)
+
     def booked(
         self, trace_ids: pa.Array, oldest_start_ns: Times, newest_end_ns: Times | None = None
     ) -> Booked:
@@ -163,8 +185,7 @@ class Ledger:
         """
         if self._failed:
             raise TransientError(f"{self._directory}: a commit failed; open the ledger again")
-        # after a crash between the two tables the spans may be one batch ahead
-        batch_seq = max(self._spans.batch_seq, self._ledger.batch_seq)
+        batch_seq = self.batch_seq
         if not spans.num_rows and not entries.num_rows and dict(state) == self.state:
             return Commit(batch_seq, 0, 0)
         self._failed = True

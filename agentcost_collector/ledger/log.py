@@ -16,7 +16,7 @@ from deltalake.transaction import AddAction
 
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory, sync, write_part
-from agentcost_collector.ledger.layout import FACTS, Kind, app_id, declared, part_name
+from agentcost_collector.ledger.layout import FACTS, Kind, app_id, batch_of, declared, part_name
 from agentcost_collector.ledger.rows import Part, statistics
 from agentcost_collector.model.errors import ConfigError, TransientError
 from agentcost_collector.model.partition import PARTITION
@@ -75,6 +75,11 @@ class Log:
     def batch_seq(self) -> int:
         """Number of the last batch that our journal committed here, 0 before the first."""
         return int(self._delta.transaction_version(self.app) or 0)
+
+    def rows_after(self, batch_seq: int) -> int:
+        """Rows that our journal committed here in batches after that one."""
+        batches = batch_rows(self._delta, self._journal_id)
+        return sum(rows for batch, rows in batches.items() if batch > batch_seq)
 
     def append(
         self, parts: Iterable[Part], facts: Mapping[str, Any], now_ns: int
@@ -156,6 +161,17 @@ def live_files(delta: DeltaTable) -> dict[str, int]:
     adds = pa.table(delta.get_add_actions(flatten=True))
     at_ms = adds["modification_time"].to_pylist()
     return {path: ms * 10**6 for path, ms in zip(adds["path"].to_pylist(), at_ms, strict=True)}
+
+
+def batch_rows(delta: DeltaTable, journal_id: str) -> dict[int, int]:
+    """Rows of each batch that a journal committed to a table, by batch_seq."""
+    adds = pa.table(delta.get_add_actions(flatten=True))
+    rows: dict[int, int] = {}
+    for path, count in zip(adds["path"].to_pylist(), adds["num_records"].to_pylist(), strict=True):
+        batch = batch_of(path, journal_id)
+        if batch is not None:
+            rows[batch] = rows.get(batch, 0) + count
+    return rows
 
 
 def log_entry(directory: Path, version: int) -> Path:

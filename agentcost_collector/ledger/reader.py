@@ -15,7 +15,7 @@ from deltalake.exceptions import DeltaError
 from agentcost_collector.ledger.archive import read_archive
 from agentcost_collector.ledger.disk import read_json
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
-from agentcost_collector.ledger.log import live_files
+from agentcost_collector.ledger.log import batch_rows, live_files
 from agentcost_collector.ledger.rows import read_pieces, read_rows
 from agentcost_collector.ledger.state import STATE, newest_facts
 from agentcost_collector.model.errors import ConfigError, CorruptionError
@@ -56,6 +56,12 @@ class LedgerReader:
         """ENTRIES of the given traces. Looks into every data file."""
         return self._rows(ENTRY_ROWS, trace_ids)
 
+    def spans_stored(self, journal_id: str, batch_seq: int) -> int:
+        """Evidence rows that a journal committed in its batches up to `batch_seq`."""
+        delta = open_table(self._directory, SPAN_ROWS)
+        batches = batch_rows(delta, journal_id) if delta else {}
+        return sum(rows for batch, rows in batches.items() if batch <= batch_seq)
+
     def entries(self, file: str) -> Iterator[pa.Table]:
         """All ENTRIES of one of the `ledger_files` of a snapshot, in pieces."""
         return read_pieces(Path(file), ENTRY_ROWS)
@@ -66,26 +72,14 @@ class LedgerReader:
 
     def state(self) -> Mapping[str, int]:
         """Counters of the newest commit, empty before the first."""
-        delta = self._delta(ENTRY_ROWS)
+        delta = open_table(self._directory, ENTRY_ROWS)
         if delta is None:
             return {}
         facts = newest_facts(self._directory / ENTRY_ROWS.name, delta.version())
         return dict((facts or read_json(self._directory / STATE) or {}).get("state", {}))
 
-    def _delta(self, kind: Kind) -> DeltaTable | None:
-        table = self._directory / kind.name
-        try:
-            os.listdir(table / "_delta_log")  # is_deltatable takes what it may not read for absent
-            return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
-        except FileNotFoundError:
-            return None
-        except OSError as fault:
-            raise ConfigError(f"{table}: cannot be read: {fault.strerror}") from fault
-        except DeltaError as fault:
-            raise CorruptionError(f"{table}: its log cannot be read: {fault}") from fault
-
     def _listed(self, kind: Kind) -> tuple[int, list[str], int]:
-        delta = self._delta(kind)
+        delta = open_table(self._directory, kind)
         if delta is None:
             return -1, [], 0
         adds = pa.table(delta.get_add_actions(flatten=True))
@@ -94,6 +88,20 @@ class LedgerReader:
         return int(delta.version()), sorted(files), rows
 
     def _rows(self, kind: Kind, trace_ids: Sequence[str]) -> pa.Table:
-        delta = self._delta(kind)
+        delta = open_table(self._directory, kind)
         paths = live_files(delta) if delta else []
         return read_rows(self._directory / kind.name, paths, trace_ids, kind)
+
+
+def open_table(directory: Path, kind: Kind) -> DeltaTable | None:
+    """One of the ledger's tables, None where it is missing; errors as of LedgerReader."""
+    table = directory / kind.name
+    try:
+        os.listdir(table / "_delta_log")  # is_deltatable takes what it may not read for absent
+        return DeltaTable(table) if DeltaTable.is_deltatable(str(table)) else None
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise ConfigError(f"{table}: cannot be read: {fault.strerror}") from fault
+    except DeltaError as fault:
+        raise CorruptionError(f"{table}: its log cannot be read: {fault}") from fault

@@ -1,8 +1,9 @@
 """The counters of the last durable commit.
 
 Counters ride in the commitInfo of the `ledger` table's log entry, so they change with the entries
-or not at all. `state.json` repeats them, with the versions of both logs known to be synced: it
-answers where the log entry was cleaned up, and proves that a damaged entry was acknowledged.
+or not at all. `state.json` repeats them, or holds newer ones that came without entries, with the
+versions of both logs known to be synced: it answers where the log entry was cleaned up, and proves
+that a damaged entry was acknowledged.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def state_of(directory: Path, ledger: Log) -> dict[str, int]:
     if not ledger.batch_seq:
         return {}
     noted = read_json(directory / STATE) or {}
-    for facts in (newest_facts(ledger.directory, ledger.version, ledger.app), noted):
+    for facts in (noted, newest_facts(ledger.directory, ledger.version, ledger.app)):
         if facts and (facts["app_id"], facts["batch_seq"]) == (ledger.app, ledger.batch_seq):
             return dict(facts["state"])
     raise CorruptionError(

@@ -58,6 +58,25 @@ class UsageReason(StrEnum):
     """The same trace and span id came with other content; the fuller version is used."""
 
 
+class UnattributedReason(StrEnum):
+    """Why no feature pays for a step, or a required tag is missing."""
+
+    TAG_INVALID = "tag_invalid"
+    """A feature was declared, but its value is not one that the policy allows."""
+    ROOT_MISSING = "root_missing"
+    """A span above it never arrived; it may have declared the feature."""
+    PARENTS_IN_A_CIRCLE = "parents_in_a_circle"
+    """Spans name each other as parent, so nothing is above them."""
+    LINK_MISSING = "link_missing"
+    """The span that its trace links to is not there."""
+    NOT_REQUIRED = "not_required"
+    """Nothing declares a feature, and the policy requires none in this environment."""
+    NO_TAG = "no_tag"
+    """Nothing declares a feature."""
+    REQUIRED_TAG_MISSING = "required_tag_missing"
+    """A feature pays, but another tag that the policy requires is missing."""
+
+
 class CostStatus(StrEnum):
     """What is known about the price of a step; part of the charge's identity."""
 

@@ -76,7 +76,11 @@ _IDENTITY = [
     ("status", _TEXT),  # unset ok error
     ("service", _TEXT),
 ]
-_PAYER = [(name, _TEXT) for tag in TAGS for name in (tag, f"{tag}_from")]
+_PAYER = [
+    *((name, _TEXT) for tag in TAGS for name in (tag, f"{tag}_from")),
+    ("unattributed_reason", _TEXT),  # UnattributedReason; NULL where everything required is there
+    ("labels", _TEXT),  # JSON object of further attributes, keys sorted; NULL for none
+]
 _DOER = [
     (name, _TEXT)
     for name in (

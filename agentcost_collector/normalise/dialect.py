@@ -26,6 +26,8 @@ TEXT_FIELDS = (
     "workflow",
     "host",
     "url",
+    "store",
+    "store_operation",
     "usage_text",
     "input_details_text",
     "output_details_text",
@@ -33,7 +35,8 @@ TEXT_FIELDS = (
 )
 """Canonical facts that are text. `usage_text`, `cost_text`: usage or cost written as JSON or as a
 Python literal in one attribute; the two `details`: only what input or output consists of. `url`:
-what decode kept of one, its host and perhaps the end of its path."""
+what decode kept of one, its host and perhaps the end of its path. `store`: the database that was
+used, and what for."""
 
 COUNT_FIELDS = (
     "input",
@@ -115,6 +118,8 @@ class Dialect:
     last_call_only: tuple[str, ...] = ()
     """Scopes whose span may stand for several calls, of which it reports the last: where a tool
     span hangs beneath it, or tools were offered to the model."""
+    last_call_names: str = ""
+    """Regular expression on names of spans of which the same is true, whatever their scope."""
     answered_from_cache: Mapping[str, str] = field(default_factory=dict)
     """Attribute -> lower-case value which says that the answer came from the emitter's own cache:
     no call was made, whatever usage is shown."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,16 @@ from agentcost_collector.normalise.plan import first_match
 
 _LLM, _EMBEDDING, _OTHER = (KINDS.index(k) for k in (Kind.LLM, Kind.EMBEDDING, Kind.OTHER))
 _EMBEDDING_NAME = r"(?i)embed"
+_RETRIEVAL, _WRITE = (KINDS.index(k) for k in (Kind.RETRIEVAL, Kind.VECTOR_WRITE))
+_WRITES = re.compile(
+    r"(batch_|bulk_)?(upsert|insert|add|update|delete|remove|upload|import|write|put|modify|index)"
+    r"|(set|overwrite|clear)_|bulk$"
+)
+_CARE = re.compile(
+    r"(create|drop|delete|describe|list|get|get_or_create|recreate|has|load|release|flush|update"
+    r"|modify)_(collection|index|database|namespace|alias|partition|schema|table)"
+)
+_LAST_WORD = re.compile(r"\w[\w ]*\.(?:.*\.)?(\w+)$")
 
 
 def kinds_of(batch: Batch) -> np.ndarray:
@@ -37,6 +49,42 @@ def kinds_of(batch: Batch) -> np.ndarray:
     np.minimum.at(best, entries.rows[at[usable]], ranks[usable] * 100 + kinds[usable])
     kind = np.where(best < 1 << 40, best % 100, -1)
     return _kinds_from_names(batch, _kinds_from_signs(batch, kind))
+
+
+def store_operations(batch: Batch, kind: np.ndarray) -> tuple[np.ndarray, pa.DictionaryArray]:
+    """Kinds with writes to a vector database, and the care of it, told apart from searches; and
+    the operation of every span, of a database its own. Asked once per distinct name."""
+    operation = batch.found.text("operation")
+    store = batch.found.rows("store")
+    rows = store[kind[store] == _RETRIEVAL]
+    if not len(rows):
+        return kind, operation
+    said = codes(batch.found.text("store_operation").take(pa.array(rows)))
+    named = codes(pa.array(batch.by_name(rows, lambda _, name: _last_word(name)), pa.string()))
+    own = codes(pc.utf8_lower(pc.coalesce(said.dictionary_decode(), named.dictionary_decode())))
+    meant = [_meant(str(text)) for text in own.dictionary.to_pylist()]
+    code = own.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    kind = kind.copy()
+    kind[rows] = np.array([*meant, _RETRIEVAL])[code]
+    known = rows[code >= 0]
+    mask = np.zeros(batch.rows, bool)
+    mask[known] = True
+    texts = operation.dictionary_decode().cast(pa.string())
+    return kind, codes(
+        pc.replace_with_mask(texts, pa.array(mask), own.drop_null().cast(pa.string()))
+    )
+
+
+def _meant(operation: str) -> int:
+    if _CARE.match(operation):
+        return _OTHER
+    return _WRITE if _WRITES.match(operation) else _RETRIEVAL
+
+
+def _last_word(name: str) -> str | None:
+    """`upsert` of a span named `pinecone.upsert`."""
+    match = _LAST_WORD.match(name)
+    return match[1] if match else None
 
 
 def _kinds_from_signs(batch: Batch, kind: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields as dataclass_fields
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
@@ -21,7 +21,7 @@ from agentcost_collector.model.tables import codes
 from agentcost_collector.normalise.batch import Batch
 from agentcost_collector.normalise.context import accounts, pricing_context
 from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
-from agentcost_collector.normalise.kinds import complete_kinds, kinds_of
+from agentcost_collector.normalise.kinds import complete_kinds, kinds_of, store_operations
 from agentcost_collector.normalise.plan import (
     OWN_UNITS,
     Vocabulary,
@@ -47,7 +47,8 @@ _AMOUNT_MAX = Decimal(10) ** 15
 _COPIED = [
     name
     for name in TEXT_FIELDS
-    if name in FACTS.names and name not in ("provider", "model", "tool", "account", "host")
+    if name in FACTS.names
+    and name not in ("provider", "model", "tool", "account", "host", "operation")
 ]
 
 
@@ -63,6 +64,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     usage = make_disjoint(counts, _meaning(batch, provider))
     kind = np.where(cached, _OTHER, kinds_of(batch))
     kind = complete_kinds(kind, usage.input_total, usage.output_total, model)
+    kind, operation = store_operations(batch, kind)
     note = usage.note | np.where(unreadable, int(Note.UNREADABLE_COUNT), 0)
     note |= np.where(_dropped(spans), int(Note.ATTRIBUTES_DROPPED), 0)
     columns: dict[str, Any] = {
@@ -78,6 +80,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         "pricing_context": pricing_context(batch),
         **{name: batch.found.text(name) for name in _COPIED},
         "host": _hosts(batch),
+        "operation": operation,
         "request_kind": _request_kinds(batch),
         **{tag: batch.found.text(tag_field(tag)) for tag in TAGS},
         **{f"{tag}_baggage": batch.found.text(tag_field(tag) + "_baggage") for tag in TAGS},
@@ -373,25 +376,26 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
     return {
         "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(written),
-        "last_call_only": pa.array(batch.where(lambda d, s: matches_scope(s, d.last_call_only))),
+        "last_call_only": pa.array(
+            batch.where(lambda d, s: matches_scope(s, d.last_call_only))
+            | _named(batch, lambda d: d.last_call_names)
+        ),
         "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
-        "call_needs_usage": pa.array(_needs_usage(batch)),
+        "call_needs_usage": pa.array(_named(batch, lambda d: d.call_needs_usage)),
         "loses_cache_write": pa.array(
             batch.where(lambda d, s: matches_scope(s, d.loses_cache_write))
         ),
     }
 
 
-def _needs_usage(batch: Batch) -> np.ndarray:
-    """Spans that their dialect knows as possible wrappers, by name."""
-    named = np.array([bool(d.call_needs_usage) for d in batch.vocabulary.dialects] + [False])
+def _named(batch: Batch, pattern: Callable[[Dialect], str]) -> np.ndarray:
+    """Spans whose name matches a pattern of their own dialect."""
+    named = np.array([bool(pattern(d)) for d in batch.vocabulary.dialects] + [False])
     rows = np.flatnonzero(named[batch.dialect])
-    wrappers = np.zeros(batch.rows, dtype=bool)
+    matches = np.zeros(batch.rows, dtype=bool)
     if len(rows):
-        wrappers[rows] = batch.by_name(
-            rows, lambda d, name: bool(d and re.search(d.call_needs_usage, name))
-        )
-    return wrappers
+        matches[rows] = batch.by_name(rows, lambda d, name: bool(d and re.search(pattern(d), name)))
+    return matches
 
 
 def _nullable(values: np.ndarray) -> pa.Array:

@@ -124,6 +124,11 @@ _MAKERS = (
     (re.compile(r"^deepseek-"), "deepseek"),
 )
 
+_BEDROCK = re.compile(
+    r"^(?:(?:us|eu|apac|au|jp|us-gov|global)\.)?"
+    r"(anthropic|amazon|meta|mistral|cohere|ai21|deepseek|openai|qwen|writer)\.[a-z0-9]"
+)
+"""A model id of Amazon Bedrock: perhaps a region, then its maker, then the model."""
 _PREFIX = re.compile(r"^(models/|publishers/[^/]+/models/|(?:[a-z_.-]+/)+)")
 _REGION = re.compile(r"^(us|eu|apac|au|jp|us-gov|global)\.")
 _DATE = re.compile(r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})?(-v\d+(:\d+)?)?(:\d+)?$")
@@ -133,14 +138,19 @@ def provider_of(spelling: str | None, model: str | None, host: str | None) -> st
     """Canonical provider id, or None where only a guess would be possible.
 
     `openai.chat`, `google.vertex.chat` (Vercel) name the API after the last dot. A framework's name
-    says nothing; then the host decides, then the maker of the model.
+    says nothing; then the host decides, then the form of the model id, then the maker of the model.
+    Only Bedrock puts a maker and a dot before the model, so there the maker is not the provider.
     """
     text = (spelling or "").strip().lower()
+    on_bedrock = _BEDROCK.match((model or "").strip().lower())
     if text and text not in _FRAMEWORKS:
-        return _spelled(text) or text[:64]
+        found = _spelled(text) or text[:64]
+        return "aws" if on_bedrock and found == on_bedrock.group(1) else found
     for pattern, provider in _HOSTS:
         if host and pattern.search(host):
             return provider
+    if on_bedrock:
+        return "aws"
     bare = bare_model(model)
     for pattern, provider in _MAKERS:
         if bare and pattern.search(bare):

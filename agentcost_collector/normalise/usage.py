@@ -135,6 +135,7 @@ def parse_usage_text(text: str) -> dict[str, int]:
                 "cache_read_input_tokens",
                 "cached_content_token_count",
                 "cacheReadInputTokens",
+                "cachedPromptTokens",
             ),
             "cache_write": at(
                 "cache_creation_input_tokens",
@@ -161,6 +162,7 @@ def parse_usage_text(text: str) -> dict[str, int]:
                 "output_tokens_details/reasoning_tokens",
                 "output_token_details/reasoning",
                 "thoughts_token_count",
+                "reasoningTokens",
             ),
         }
         counts = {k: v for k, v in found.items() if v is not None}

@@ -15,7 +15,8 @@ from typing import Any
 
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.price.digest import canonical
-from agentcost_collector.price.read import CardFile, Place, card_files, read_card
+from agentcost_collector.price.read import CardFile, card_files, read_card
+from agentcost_collector.yaml_file import Place
 
 RELEASED = "released.json"
 _DIGEST_CHARS = 12

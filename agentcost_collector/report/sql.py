@@ -71,8 +71,9 @@ def runs_view() -> str:
     """Steps per run."""
     return f"""
 CREATE VIEW runs AS
-SELECT coalesce(parent_run_id, trace_id) AS run_id, parent_run_id, {_measures()}
-FROM steps GROUP BY coalesce(parent_run_id, trace_id), parent_run_id"""
+SELECT coalesce(parent_run_id, trace_id) AS run_id, max(parent_run_id) AS parent_run_id,
+    {_measures()}
+FROM steps GROUP BY coalesce(parent_run_id, trace_id)"""
 
 
 def sessions_view() -> str:

@@ -770,6 +770,47 @@ embedding.model_name=text-embedding-3-small prompt=8                      | embe
     """
 
 
+def retriever_beside_its_vector_database():
+    """A retriever that is not made current: the query that it made hangs on the root.
+
+    root feature=f scope=app end=100
+      LangGraph scope=openinference.instrumentation.langchain oi=CHAIN start=1 end=90
+        VectorStoreRetriever oi=RETRIEVER start=10 end=40
+      pinecone.query scope=opentelemetry.instrumentation.pinecone db.system=Pinecone start=12 \
+end=30                                                                    | retrieval f
+      pinecone.query scope=opentelemetry.instrumentation.pinecone db.system=Pinecone start=31 \
+end=39                                                                    | retrieval f
+      pinecone.query scope=opentelemetry.instrumentation.pinecone db.system=Pinecone start=60 \
+end=70                                                                    | retrieval f
+    """
+
+
+def retrievers_in_parallel_beside_their_database():
+    """Two retrievers at once and the query of each; a third one's database is not instrumented.
+
+    root feature=f scope=app end=100
+      tools scope=openinference.instrumentation.langchain oi=CHAIN start=1 end=90
+        VectorStoreRetriever oi=RETRIEVER start=10 end=40
+        VectorStoreRetriever oi=RETRIEVER start=11 end=41
+        WikipediaRetriever oi=RETRIEVER start=50 end=60                   | retrieval f
+      qdrant.search scope=opentelemetry.instrumentation.qdrant db.system=Qdrant start=12 \
+end=35                                                                    | retrieval f
+      qdrant.search scope=opentelemetry.instrumentation.qdrant db.system=Qdrant start=13 \
+end=36                                                                    | retrieval f
+    """
+
+
+def hybrid_search_in_two_databases():
+    """Two databases asked at once are two retrievals, within one another in time or not.
+
+    root feature=f scope=app end=100
+      qdrant.search scope=opentelemetry.instrumentation.qdrant db.system=Qdrant start=10 \
+end=50                                                                    | retrieval f
+      search scope=opentelemetry.instrumentation.elasticsearch db.system=elasticsearch start=12 \
+end=40                                                                    | retrieval f
+    """
+
+
 def embedding_beside_the_tool():
     """A tool that is not made current: its embedding hangs on the root, and belongs in it.
 

@@ -75,6 +75,18 @@ CASES = {
         + [span(30_000 + i, 1, "other", **REQUEST) for i in range(20_000)],
         40_000,
     ),
+    "retrievers beside queries": (
+        [span(1, None)]
+        + [span(2 + i, 1, **{"openinference.span.kind": "RETRIEVER"}) for i in range(500)]
+        + [span(10_000 + i, 1, "other", **{"db.system": "qdrant"}) for i in range(500)],
+        500,
+    ),
+    "more retrievers beside queries than can be compared": (
+        [span(1, None)]
+        + [span(2 + i, 1, **{"openinference.span.kind": "RETRIEVER"}) for i in range(4_000)]
+        + [span(10_000 + i, 1, "other", **{"db.system": "qdrant"}) for i in range(4_000)],
+        8_000,
+    ),
     "calls without a parent beside agents": (
         [span(1 + i, None, **AGENT) for i in range(2_000)]
         + [span(5_000 + i, 999_999, "other", **call(i)) for i in range(2_000)],

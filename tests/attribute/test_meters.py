@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.trees import draw, drawn_in
-from tests.support.walked import walk_bodies
+from tests.support.walked import decode, walk_bodies
 
 
 def vector_database():
@@ -12,6 +12,19 @@ def vector_database():
     ask
       retrieve openinference.span.kind=RETRIEVER
         query db.system=pinecone pinecone.usage.read_units=6       | retrieval - 6 vector.read_unit
+    """
+
+
+def writes_to_a_vector_database():
+    """Writes are counted like searches, the innermost of one another; care of the store is free.
+
+    ask
+      upsert db.system=pinecone pinecone.usage.write_units=5       | retrieval - 5 vector.write_unit
+      qdrant.upload_collection db.system=Qdrant
+        qdrant.upsert db.system=Qdrant                             | retrieval - - -
+      delete db.system=milvus db.operation=delete                  | retrieval - - -
+      chroma.create_collection db.system=chroma
+      search db.system=milvus db.operation=search                  | retrieval - - -
     """
 
 
@@ -130,6 +143,7 @@ def a_tool_that_calls_itself():
 
 DRAWINGS = [
     vector_database,
+    writes_to_a_vector_database,
     request_to_a_metered_api,
     two_http_libraries,
     request_under_a_model_call,
@@ -156,6 +170,39 @@ def test_steps_and_units_are_as_drawn(drawing):
         units = None if step["units"] is None else f"{step['units'].normalize():f}"
         found = (step["kind"], step["tool"], units, step["unit"])
         assert tuple(value or "-" for value in found) == line.expected, line.name
+
+
+@pytest.mark.parametrize(
+    ("drawing", "operation"),
+    [
+        ("pinecone.upsert db.system=Pinecone", "upsert"),
+        ("chroma.query db.system=chroma db.operation=query", "query"),
+        (
+            "QUERY docs db.system.name=qdrant db.operation.name=UPSERT "
+            "gen_ai.operation.name=vectordb",
+            "upsert",
+        ),
+        ("find openinference.span.kind=RETRIEVER", None),
+    ],
+)
+def test_what_was_done_to_a_vector_database_is_told(drawing, operation):
+    """Searches and writes differ in `operation`, whoever instrumented the client."""
+    (step,) = walk_bodies([draw(drawing).body()]).rows()
+    assert (step["kind"], step["operation"]) == ("retrieval", operation)
+
+
+def test_a_write_is_no_boundary():
+    """What happens within a write is paid and owned as if it was not there; within a search not."""
+    tree = draw("""
+    ask agentcost.feature=outer
+      add db.system=chroma db.operation=add agentcost.feature=inner
+        embed openinference.span.kind=EMBEDDING llm.token_count.prompt=5
+      get db.system=chroma db.operation=query agentcost.feature=inner
+        embed again openinference.span.kind=EMBEDDING llm.token_count.prompt=5
+    """)
+    steps = {step["name"]: step["feature"] for step in walk_bodies([tree.body()]).rows()}
+    assert steps["embed"] == "inner"
+    assert steps["embed again"] == "outer"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +243,12 @@ def test_of_a_providers_metadata_only_numbers_by_name_are_kept():
         '{"anthropic": {"thinking": "s3cret \\"cacheReadInputTokens\\": 7", "s3cret": 5, '
         '"cacheReadInputTokens" : 12, "usage": {"ephemeral_1h_input_tokens": 1.5}}}'
     )
-    tree = draw(f"call ai.operationId=x 'ai.response.providerMetadata={metadata}'")
-    kept = dict(walk_bodies([tree.body()]).spans.column("attributes").to_pylist()[0])
-    assert kept["ai.response.providerMetadata"] == '{"cacheReadInputTokens":12}'
+    tree = draw(f"""
+    call ai.operationId=x 'ai.response.providerMetadata={metadata}'
+    call ai.operationId=x 'ai.response.providerMetadata={{"openai":{{"s3cret":0}}}}'
+    """)
+    kept = [dict(row) for row in decode([tree.body()]).column("attributes").to_pylist()]
+    assert kept == [
+        {"ai.operationId": "x", "ai.response.providerMetadata": '{"cacheReadInputTokens":12}'},
+        {"ai.operationId": "x"},
+    ]

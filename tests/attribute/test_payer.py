@@ -59,7 +59,7 @@ def outermost_boundary():
     """Of nested tools the outermost decides: whoever called it first pays for everything.
 
     ask feature=bot team=sales service=api
-      plan openinference.span.kind=TOOL                               | bot ancestor api sales
+      plan openinference.span.kind=TOOL                               | bot ancestor api ml
         agent openinference.span.kind=AGENT feature=planner team=ml
           search openinference.span.kind=TOOL                         | bot ancestor api ml
             chat openinference.span.kind=LLM llm.token_count.prompt=5 | bot ancestor api ml

@@ -24,8 +24,8 @@ from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.pipeline import Settler
-from agentcost_collector.price import bundled_rate_cards
 from agentcost_collector.settings import Settings
+from tests.support.cards import with_output_price
 from tests.support.collector import environment
 from tests.support.copies import copies
 from tests.support.recordings import ROOT, names, requests_of
@@ -73,10 +73,7 @@ def fill(data: Path, steps: int) -> None:
 
 def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
     """Title and flags: nothing changed, one price corrected, a default for untagged steps."""
-    cards = folder / "cards"
-    cards.mkdir()
-    card = (bundled_rate_cards() / "openai.yaml").read_text(encoding="utf-8")
-    (cards / "openai.yaml").write_text(corrected(card), encoding="utf-8")
+    cards = with_output_price(folder / "cards", "0.55", "2026-10-10T00:00:00Z")
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({"attribute": {"tag_defaults": {"tenant": "acme"}}}))
     return [
@@ -84,15 +81,6 @@ def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
         ("one price corrected", ["--rate-cards", str(cards)]),
         ("a tag of every step", ["--rate-cards", str(cards), "--config", str(config)]),
     ]
-
-
-def corrected(card: str) -> str:
-    """The card with another output price for gpt-4o-mini, from before the first step."""
-    before, found, after = card.partition("sku: openai/gpt-4o-mini\n")
-    price = 'amount: "0.6", src: g}]'
-    assert price in after, "the card has changed: choose another price"
-    new = 'amount: "0.6", src: g}, {from: 2026-10-10T00:00:00Z, amount: "0.55", src: g}]'
-    return before + found + after.replace(price, new, 1)
 
 
 def measure(data: Path, flags: list[str]) -> tuple[float, float, int, int, int, int]:

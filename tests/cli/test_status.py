@@ -31,6 +31,7 @@ def test_every_count(tmp_path: Path) -> None:
     journal.append(_spans(2), REJECTS.empty_table())
     journal.close()
     noted = {"position": 1, "spans_read": 5, "spans_open": 2, "traces_open": 1}
+    noted |= {"spans_settled": 3, "spans_repeated": 1, "batch_seq": 9}
     (tmp_path / "progress.json").write_text(json.dumps(noted))
     write_spans(tmp_path, [{"trace_id": "a" * 32, "span_id": f"{n:016x}"} for n in range(3)])
     write_ledger(
@@ -53,6 +54,9 @@ def test_every_count(tmp_path: Path) -> None:
         "spans waiting": "2",
         "spans open": "2",
         "spans settled": "3",
+        "spans stored": "0",
+        "spans repeated": "1",
+        "conservation": "DIFFERENCE",
         "spans quarantined": "1",
         "traces open": "1",
         "ledger version": "0",

@@ -98,6 +98,7 @@ def settled(data: Path, acknowledged: int | None = None) -> bool:
     numbers = {key: int(facts[f"spans {key}"]) for key in ("waiting", "open", "settled")}
     assert min(numbers.values()) >= 0, facts
     assert sum(numbers.values()) == int(facts["spans acknowledged"]), facts
+    assert facts["conservation"] == "ok", facts
     assert acknowledged in (None, int(facts["spans acknowledged"])), facts
     return not numbers["waiting"] and not numbers["open"]
 

@@ -100,7 +100,7 @@ CASES = [
      f"{CHAT} gen_ai.system=strands-agents {BEDROCK} gen_ai.usage.input_tokens=1500"
      " gen_ai.usage.output_tokens=31 gen_ai.usage.total_tokens=2299"
      " gen_ai.usage.cache_read_input_tokens=512 gen_ai.usage.cache_write_input_tokens=256",
-     ("llm", "anthropic", "claude-haiku-4-5", 2268, 31), SPLIT),
+     ("llm", "aws", "claude-haiku-4-5", 2268, 31), SPLIT),
     # Anthropic's own
     ("anthropic_sdk", "com.anthropic.sdk.python",
      f"{CHAT} gen_ai.provider.name=anthropic {CLAUDE} {INCLUSIVE}"

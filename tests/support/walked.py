@@ -9,27 +9,18 @@ from typing import Any
 import pyarrow as pa
 
 from agentcost_collector.assemble import unique_spans
-from agentcost_collector.attribute import Config, attribute_steps, explain_spans
+from agentcost_collector.attribute import Config, Policy, Rules, attribute_steps, explain_spans
 from agentcost_collector.decode import Config as DecodeConfig
-from agentcost_collector.decode import Decoder, Keep
+from agentcost_collector.decode import Decoder
+from agentcost_collector.kernel import keep_of
 from agentcost_collector.model.payload import Payload
-from agentcost_collector.model.schemas import SPANS, TAGS
-from agentcost_collector.normalise import OWN_UNITS, compile_vocabulary, normalise_spans
+from agentcost_collector.model.schemas import SPANS
+from agentcost_collector.normalise import Vocabulary, compile_vocabulary, normalise_spans
 from agentcost_collector.normalise.dialects import DIALECTS
 
 CONFIG = Config()
-VOCABULARY = compile_vocabulary(DIALECTS, CONFIG.tag_aliases)
-_ALIASES = [alias for tag in TAGS for alias in CONFIG.tag_aliases[tag]]
-_KEEP = Keep(
-    VOCABULARY.attribute_keys(),
-    (OWN_UNITS,),
-    _ALIASES,
-    ("service.", "telemetry.sdk."),
-    VOCABULARY.presence_keys(),
-    VOCABULARY.url_keys(),
-    VOCABULARY.url_paths(),
-    VOCABULARY.number_keys(),
-)
+POLICY = Policy()
+VOCABULARY = compile_vocabulary(DIALECTS, POLICY.aliases)
 _INPUT = (
     "input_tokens",
     "cache_read_tokens",
@@ -66,27 +57,34 @@ def input_of(step: dict[str, Any]) -> int:
     return sum(step[name] or 0 for name in _INPUT)
 
 
-def decode(bodies: Iterable[bytes]) -> pa.Table:
+def decode(bodies: Iterable[bytes], policy: Policy = POLICY) -> pa.Table:
     """SPANS of request bodies, exact repeats removed, all rejects forbidden."""
-    decoded = Decoder(_KEEP, DecodeConfig()).decode([Payload(body, 0) for body in bodies])
+    decoder = Decoder(keep_of((), _vocabulary(policy), policy), DecodeConfig())
+    decoded = decoder.decode([Payload(body, 0) for body in bodies])
     assert not decoded.rejects.num_rows
     return unique_spans(decoded.spans)[0]
 
 
-def walk_table(spans: pa.Table, config: Config = CONFIG) -> Walked:
+def walk_table(spans: pa.Table, config: Config = CONFIG, policy: Policy = POLICY) -> Walked:
     """Steps and verdicts of SPANS in any order."""
     keys = [(name, "ascending") for name in ("trace_id", "start_ns", "span_id")]
     spans = spans.sort_by(keys).combine_chunks()
-    facts = normalise_spans(spans, VOCABULARY)
-    steps = attribute_steps(spans, facts, config)
+    facts = normalise_spans(spans, _vocabulary(policy))
+    steps = attribute_steps(spans, facts, config, policy, Rules(policy.rules))
     return Walked(spans, steps, explain_spans(spans, facts, config))
 
 
-def walk_bodies(bodies: Iterable[bytes]) -> Walked:
+def walk_bodies(bodies: Iterable[bytes], policy: Policy = POLICY) -> Walked:
     """Steps and verdicts of request bodies."""
-    return walk_table(decode(bodies))
+    return walk_table(decode(bodies, policy), policy=policy)
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
     """SPANS from dictionaries, as `to_pylist` gives them."""
     return pa.Table.from_pylist(rows, schema=SPANS)
+
+
+def _vocabulary(policy: Policy) -> Vocabulary:
+    if policy.aliases == POLICY.aliases:
+        return VOCABULARY
+    return compile_vocabulary(DIALECTS, policy.aliases)

@@ -26,6 +26,8 @@ DIALECT = Dialect(
     signature=("db.system.name", "db.system"),
     fields={
         "provider": ("db.system.name", "db.system"),
+        "store": ("db.system.name", "db.system"),
+        "store_operation": ("db.operation.name", "db.operation"),
         "operation": ("db.operation.name", "db.operation"),
         "target": ("db.collection.name", "db.namespace", "db.name"),
         "units": ("azure.cosmosdb.operation.request_charge", "db.cosmosdb.request_charge"),

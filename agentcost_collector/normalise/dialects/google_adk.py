@@ -1,4 +1,7 @@
-"""Google Agent Development Kit. `call_llm` (schema 1) wraps the `generate_content` it repeats."""
+"""Google Agent Development Kit. `call_llm` (schema 1) wraps the `generate_content` it repeats.
+
+OpenInference takes the model spans away and writes each call onto `invoke_agent`, over the last.
+"""
 
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.normalise.dialect import Dialect
@@ -14,5 +17,6 @@ DIALECT = Dialect(
         r"^call_llm$": Kind.LLM,
         r"^execute_tool \(merged tools\)$": Kind.WORKFLOW,
     },
+    last_call_names=r"^invoke_agent ",
     sums_this_call=(Kind.AGENT, Kind.WORKFLOW),
 )

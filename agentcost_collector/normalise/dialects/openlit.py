@@ -47,5 +47,6 @@ DIALECT = Dialect(
         }
     },
     loses_cache_write=("openlit.instrumentation.langchain",),
+    last_call_only=("openlit.instrumentation.langgraph",),
     excludes_cache=("openlit.instrumentation.anthropic", "openlit.instrumentation.bedrock"),
 )

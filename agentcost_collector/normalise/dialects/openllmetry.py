@@ -78,8 +78,11 @@ DIALECT = Dialect(
             "rerank": Kind.RERANK,
         },
     },
-    names={r"^mcp\.server$": Kind.OTHER},
-    name_fields={"tool": r"^(.+)\.tool$"},
+    names={
+        r"^mcp\.server$": Kind.OTHER,
+        r"^(Function|QueryEngine|Retriever)Tool\.task$": Kind.TOOL,
+    },
+    name_fields={"tool": r"^(.+)\.(?:tool|task)$"},
     excludes_cache=(_SCOPE + "bedrock", "@traceloop/instrumentation-bedrock"),
     excludes_reasoning=(_SCOPE + "google_generativeai", _SCOPE + "vertexai"),
     loses_cache_write=(_SCOPE + "langchain",),

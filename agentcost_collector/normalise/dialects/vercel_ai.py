@@ -66,6 +66,8 @@ DIALECT = Dialect(
         _METADATA: (
             "cache_read_input_tokens",
             "cacheReadInputTokens",
+            "cachedPromptTokens",
+            "reasoningTokens",
             "cache_creation_input_tokens",
             "cacheCreationInputTokens",
             "cacheWriteInputTokens",
