@@ -134,7 +134,9 @@ def test_a_changed_rule_moves_money_to_another_payer(tmp_path):
     """
     settle(tmp_path, [drawn("run app.feature=checkout agentcost.feature=cart\n" + CALL)])
     assert ask(tmp_path, "SELECT DISTINCT feature FROM steps") == [("cart",)]
-    done = run(tmp_path, attribute={"tag_aliases": {"feature": ("app.feature",)}})
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("schema: agentcost.policy/v1\ntags: {feature: {attributes: [app.feature]}}\n")
+    done = run(tmp_path, policy=policy)
     assert done.cost_usd_before == done.cost_usd_after
     assert done.moves.to_pylist() == [
         {
