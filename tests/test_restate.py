@@ -45,6 +45,13 @@ def run(
     return restate(Settings(data=data, **settings), period, dry_run, outside)
 
 
+def policy_file(folder: Path, tags: str) -> Path:
+    """A policy that says this of its tags."""
+    path = folder / "policy.yaml"
+    path.write_text(f"schema: agentcost.policy/v1\ntags: {{{tags}}}\n", encoding="utf-8")
+    return path
+
+
 def settle(data: Path, parts: list[pa.Table], now_ns: int = SETTLED_NS, **settings: Any) -> None:
     """One commit a part, an hour apart."""
     chosen = Settings(data=data, **settings)
@@ -232,7 +239,7 @@ def test_the_period_goes_by_the_first_span(tmp_path):
     long = shifted(early, DAY_NS, pc.is_valid(early["parent_span_id"]))
     roots = pc.is_null(long["parent_span_id"])
     settle(tmp_path, [long.filter(roots), long.filter(pc.invert(roots)), late], SETTLED_NS + DAY_NS)
-    defaults = {"attribute": {"tag_defaults": {"tenant": "acme"}}}
+    defaults = {"policy": policy_file(tmp_path, "tenant: {default: acme}")}
     first_day = Period(START_NS, START_NS + DAY_NS)
     assert run(tmp_path, Period(0, START_NS), **defaults).traces == 0
     done = run(tmp_path, first_day, **defaults)
@@ -296,7 +303,7 @@ def test_a_late_span_after_a_restatement_of_old_traces(tmp_path):
     settle(tmp_path, [spans.filter(pc.invert(again))], **quick)
     for n, part in enumerate(others):
         settle(tmp_path, [part], SETTLED_NS + (n + 2) * DAY_NS, **quick)
-    tagged = {"attribute": {"tag_defaults": {"tenant": "acme"}}}
+    tagged = {"policy": policy_file(tmp_path, "tenant: {default: acme}")}
     assert run(tmp_path, Period(START_NS, START_NS + DAY_NS), **tagged, **quick).entries == 2
     settle(tmp_path, [spans.filter(again)], SETTLED_NS + 4 * DAY_NS, **tagged, **quick)
     trace = spans["trace_id"][0].as_py()
