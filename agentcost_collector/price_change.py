@@ -48,13 +48,23 @@ def price_change(
             rows = charged_entries(entries)
             parts = [_grouped([*parts, _signed(rows, old, new)], GROUPS)]
         progress(done, len(files))
-    changed = parts[0].filter(pc.greater(parts[0]["steps"], 0))
+    changed = parts[0].filter(_charged(parts[0]))
     before, after = (changed[name].cast(_WIDE) for name in ("old_usd", "new_usd"))
     changed = changed.append_column("change_usd", pc.subtract(after, before).cast(USD))
     size = pc.abs(changed["change_usd"])
     order = [("size", "descending"), *((name, "ascending") for name in GROUPS)]
     changed = changed.append_column("size", size).sort_by(order).select(CHANGE.names)
     return pa.concat_tables([changed.cast(CHANGE), _total(changed)])
+
+
+def _charged(groups: pa.Table) -> pa.ChunkedArray:
+    """Groups that either set of cards charges, or should."""
+    none = pa.scalar(0, USD)
+    money = pc.or_(pc.not_equal(groups["old_usd"], none), pc.not_equal(groups["new_usd"], none))
+    lacking = pc.or_(
+        pc.not_equal(groups["unpriced_old"], 0), pc.not_equal(groups["unpriced_new"], 0)
+    )
+    return pc.or_(money, lacking)
 
 
 def _signed(rows: pa.Table, old: RateBook, new: RateBook) -> pa.Table:

@@ -95,13 +95,14 @@ def _is_alias(card: RateCard | None, entry: Offered) -> bool:
 
 
 def _answering(card: RateCard | None, entry: Offered) -> Iterator[tuple[int, Sku]]:
-    """SKUs of our card that answer to a name of theirs."""
+    """SKUs of our card that answer to a name of theirs, or are named alike."""
     names = {name.lower() for name in entry.examples}
     for index, sku in enumerate(card.skus if card else ()):
         models = sku.match.model
         mine = {name.lower() for name in models.equals} if models else set()
         patterns = models.regex if models else ()
-        if mine & names or any(re.fullmatch(p, n, re.IGNORECASE) for p in patterns for n in names):
+        fits = any(re.fullmatch(p, n, re.IGNORECASE) for p in patterns for n in names)
+        if fits or mine & names or sku.sku == entry.sku:
             yield index, sku
 
 

@@ -141,7 +141,7 @@ def _prefixed(prefix: str, equals: list[str], regex: list[str]) -> None:
         return
     name = prefix.rstrip("-")
     equals.append(name)
-    regex.append(f"^{re.escape(name)}-{_DATE}$".replace("\\-", "-"))
+    regex.append(f"^{re.escape(name)}(-preview)?(-{_DATE})?$".replace("\\-", "-"))
 
 
 def _bedrock(model_id: str) -> str:

@@ -1,0 +1,102 @@
+"""Archived sets of cards price again what they priced, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agentcost_collector.model.errors import CorruptionError
+from agentcost_collector.price import (
+    Archive,
+    RateBook,
+    archived_set,
+    bundled_rate_cards,
+    load_rate_book,
+    price_steps,
+)
+from tests.price.acme import card_file, sku, steps
+
+LINE = (
+    "{{id: input, kind: token.input,"
+    ' prices: [{{from: 2026-01-01T00:00:00Z, amount: "{}", src: s}}]}}'
+)
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def book(folder: Path, amount: str) -> RateBook:
+    return load_rate_book([card_file(folder, sku("m", LINE.format(amount)))])
+
+
+def test_recalled_cards_price_the_same() -> None:
+    """Of the bundled cards, each row is priced alike by the whole set and by the cards it names:
+    gateways' spellings, names that state another provider, schedules, bands and fees included."""
+    whole = load_rate_book([bundled_rate_cards()])
+    archive = Archive(dict([archived_set(whole)]))
+    rows = [
+        {"provider": "openai", "model": "gpt-5.5"},
+        {"provider": "openai", "model": "anthropic/claude-opus-5"},
+        {"provider": "groq", "model": "openai/gpt-oss-120b"},
+        {
+            "provider": None,
+            "model": "mistral-large-latest",
+            "ended_at": NEW_YEAR,
+        },
+        {"provider": "deepseek", "model": "deepseek-flash"},
+        {"provider": "google", "model": "claude-sonnet-4-5@20250929", "region": "us-east5"},
+        {
+            "provider": "moonshot",
+            "model": "kimi-k3",
+            "units": "2.0",
+            "unit": "tool.web_search.call",
+        },
+    ]
+    table = steps(*(row | {"input_tokens": 1000} for row in rows))
+    charges = price_steps(table, whole).to_pylist()
+    priced = [charge for charge in charges if charge["card_digest"]]
+    assert len(priced) >= 6
+    for number, charge in enumerate(charges):
+        if charge["card_digest"]:
+            again = price_steps(table.slice(number, 1), archive.book(charge["card_digest"]))
+            assert again.to_pylist() == [charge]
+
+
+def test_sets_are_joined_by_card(tmp_path: Path) -> None:
+    """Rows of an older card find it in the older set, rows of the newer in the newer."""
+    sets = dict(archived_set(book(tmp_path / n, n)) for n in ("1", "2"))
+    archive = Archive(sets)
+    row = steps({"provider": "acme", "model": "m", "input_tokens": 10})
+    for amount in ("1", "2"):
+        charge = price_steps(row, book(tmp_path / amount, amount))
+        again = price_steps(row, archive.book(charge["card_digest"][0].as_py()))
+        assert again.equals(charge)
+        assert int(again["cost_usd"][0].as_py()) == 10 * int(amount)
+
+
+def test_changed_and_missing_cards_are_told(tmp_path: Path) -> None:
+    """A set whose content was changed is not used; a digest that no set holds is named."""
+    name, content = archived_set(book(tmp_path, "1"))
+    digest = price_steps(
+        steps({"provider": "acme", "model": "m", "input_tokens": 1}), book(tmp_path, "1")
+    )["card_digest"][0].as_py()
+    for changed in (
+        content.replace(b'"amount":"1"', b'"amount":"2"'),
+        content[:-1],
+        b"[]",
+        json.dumps({"cards": [1]}).encode(),
+    ):
+        archive = Archive({name: changed})
+        assert archive.damaged == [name]
+        assert archive.missing(digest) == [digest]
+        with pytest.raises(CorruptionError):
+            archive.book(digest)
+
+
+def test_the_same_cards_have_one_name(tmp_path: Path) -> None:
+    """Spacing and order in the files do not matter, amounts do."""
+    one, other = book(tmp_path / "a", "1"), book(tmp_path / "b", "1.0")
+    assert archived_set(one) == archived_set(other)
+    assert archived_set(one)[0] != archived_set(book(tmp_path / "c", "1.1"))[0]
