@@ -63,6 +63,8 @@ class Declared:
 
         def level(values: np.ndarray) -> Level:
             has = values >= 0
+            if has.all():
+                return Level(values, np.arange(len(values)))
             return Level(values, nearest_or_self(parent, has) if has.any() else None)
 
         ways = (self.own, self.baggage, self.resource, self.rule, self.owner)
