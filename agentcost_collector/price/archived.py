@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from agentcost_collector.price.load import compile_cards
 from agentcost_collector.price.names import spellings
 from agentcost_collector.price.ratebook import RateBook, Timeline
 from agentcost_collector.price.read import card_of
-from agentcost_collector.yaml_file import YamlFile
 
 _BOOKS_MAX = 64
 
@@ -64,12 +64,11 @@ class Archive:
             raise CorruptionError(f"card {missing[0]} is not archived")
         cards = sorted((self._cards[d] for d in digests.split(",")), key=lambda c: c["card_id"])
         skus = {sku["sku"] for card in cards for sku in card.get("skus", ())}
-        return compile_cards([card_of(_as_file(_about(card, skus))) for card in cards], _Recalled)
-
-
-def _as_file(card: dict[str, Any]) -> YamlFile:
-    """An archived card has no lines any more."""
-    return YamlFile(Path(card["card_id"]), card, {(): 1})
+        files = [
+            replace(card_of(Path(card["card_id"]), _about(card, skus)), digest=card_digest(card))
+            for card in cards
+        ]
+        return compile_cards(files, _Recalled)
 
 
 class _Recalled(RateBook):
