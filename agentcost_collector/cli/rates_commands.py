@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agentcost_collector.cli import rates_check, rates_diff, rates_import, rates_quote
+from agentcost_collector.cli import rates_check, rates_diff, rates_import, rates_quote, rates_settle
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,3 +15,4 @@ app.command("check")(rates_check.check)
 app.command("diff")(rates_diff.diff)
 app.command("import")(rates_import.import_)
 app.command("quote")(rates_quote.quote)
+app.command("settle")(rates_settle.settle)

@@ -21,6 +21,26 @@ class Format(StrEnum):
     JSON = "json"
 
 
+ContextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="What else decides the price, such as service_tier=flex, region=eu or account=..;"
+        " may be repeated.",
+        show_default=False,
+    ),
+]
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Quotes as JSON lines {id, provider, model, at, usage: {kind: n}, context: {}};"
+        " - is standard input. Lines that cannot be read are named, the others answered.",
+        show_default=False,
+    ),
+]
+
+
 def quote(
     provider: Annotated[
         str | None,
@@ -46,24 +66,8 @@ def quote(
             show_default=False,
         ),
     ] = None,
-    context: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="What else decides the price, such as service_tier=flex, region=eu or account=..;"
-            " may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Quotes as JSON lines {id, provider, model, at, usage: {kind: n}, context: {}};"
-            " - is standard input. Lines that cannot be read are named, the others answered.",
-            show_default=False,
-        ),
-    ] = None,
+    context: ContextOption = None,
+    file: FileOption = None,
     format: Annotated[  # noqa: A002
         Format, typer.Option("--format", help="json: one line of JSON for each quote.")
     ] = Format.TABLE,

@@ -10,12 +10,14 @@ NULL cost with a status and a reason, never 0, never a guess); the amounts of th
 
 from agentcost_collector.price.archived import Archive, archived_set
 from agentcost_collector.price.load import bundled_rate_cards, load_rate_book
+from agentcost_collector.price.period import PERIOD_PREFIX, settle_period
 from agentcost_collector.price.quote import COUNTED, Answer, Quote, price_quotes
 from agentcost_collector.price.ratebook import RateBook
 from agentcost_collector.price.steps import price_steps
 
 __all__ = [
     "COUNTED",
+    "PERIOD_PREFIX",
     "Answer",
     "Archive",
     "Quote",
@@ -25,4 +27,5 @@ __all__ = [
     "load_rate_book",
     "price_quotes",
     "price_steps",
+    "settle_period",
 ]

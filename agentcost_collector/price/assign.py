@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from agentcost_collector.model.units import INPUT_TOTAL
+from agentcost_collector.model.schemas import TOKENS
+from agentcost_collector.model.units import INPUT_TOTAL, LEAVES
 from agentcost_collector.price.identity import Identity, distinct, identities
 from agentcost_collector.price.plan import Plan, RateSet, plan_for, rate_set
 from agentcost_collector.price.ratebook import Offer, RateBook
@@ -16,6 +17,8 @@ from agentcost_collector.price.schedule import windows_at
 
 Rows = slice | np.ndarray
 _ALL = slice(None)
+NUMBERS = tuple(dict.fromkeys((*TOKENS, *(leaf.column for leaf in LEAVES if leaf.column))))
+"""Columns of STEPS that decide a price by their amount."""
 _TOTAL_MAX = 1 << 58  # a handful of them still fits int64; every band is far below
 
 
@@ -29,7 +32,7 @@ def assign_rates(
     found, index = identities(steps, quantities, book.deployments)
     order = np.argsort(index.astype(_smallest(len(found))), kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(found)))
-    clocks = {name: at_us[order] for name, at_us in _clocks(steps).items()}
+    clocks = {name: at_us[order] for name, at_us in clocks_of(steps).items()}
     totals = prompt_totals(quantities, steps.num_rows)[order]
     sets: list[RateSet] = []
     grouped = np.zeros(len(index), dtype=np.int64)
@@ -132,7 +135,7 @@ def _breaks(plan: Plan, offer: Offer | None) -> list[int]:
     return sorted(plan.breaks | {edge for o in offers for edge in o.breaks})
 
 
-def _clocks(steps: pa.Table) -> dict[str, np.ndarray]:
+def clocks_of(steps: pa.Table) -> dict[str, np.ndarray]:
     """Start and end of each step in microseconds; a missing one is the other, or 1970."""
     start, end = (steps.column(name).cast(pa.int64()) for name in ("started_at", "ended_at"))
     both = {"start": pa.compute.coalesce(start, end), "end": pa.compute.coalesce(end, start)}

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from agentcost_collector.model.units import INPUT_TOTAL_KIND, OPERATIONS, is_kind
+from agentcost_collector.model.units import INPUT_TOTAL_KIND, OPERATIONS, is_kind, same_kind
 
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,18})?")
 _CURRENCY = re.compile(r"[A-Z]{3}|CREDIT(:[a-z0-9_.-]+)?")
@@ -218,6 +218,8 @@ class Band(Part):
             raise ValueError("bands must have different ids, begin without limit and ascend")
         if any(b.gt is not None and b.ge is not None for b in self.bands):
             raise ValueError("a band has either `gt` or `ge`")
+        if same_kind(self.measure)[0] != self.measure:
+            raise ValueError(f"measure {same_kind(self.measure)[0]} instead of {self.measure}")
         if self.over_period == (self.measure == INPUT_TOTAL_KIND):
             raise ValueError(
                 f"the measure of a request is {INPUT_TOTAL_KIND}, that of a period one leaf kind"
@@ -241,6 +243,11 @@ class Allowance(Part):
     to: AwareDatetime | None = None
     scope: Literal["account", "organization"] = "organization"
     """Who shares it: the steps of one account, or all."""
+
+    def holds(self, at_us: int) -> bool:
+        """Whether it is in force at that instant."""
+        begun = self.start is None or microseconds(self.start) <= at_us
+        return begun and (self.to is None or at_us < microseconds(self.to))
 
 
 class QuantityRule(Part):

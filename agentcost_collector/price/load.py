@@ -10,7 +10,7 @@ from typing import TypeVar
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.reasons import CostReason
 from agentcost_collector.model.units import LEAVES, OPERATIONS, same_kind
-from agentcost_collector.price.card import Alias, Line, Price, RateCard
+from agentcost_collector.price.card import Alias, Line, Price, RateCard, Sku
 from agentcost_collector.price.customer import DIGEST_CHARS, Customer
 from agentcost_collector.price.ratebook import Offer, RateBook
 from agentcost_collector.price.read import CardFile, read_cards
@@ -121,11 +121,30 @@ def _check(file: CardFile, card: RateCard, index: int) -> None:
                 f"{file.at('skus', index)}: {' and '.join(sorted(together))} are counted together;"
                 " keep one of them"
             )
+    _check_period(sku, file.at("skus", index))
     for adjustment in sku.adjustments:
         if adjustment.src not in card.sources:
             raise ConfigError(
                 f"{file.at('skus', index, 'adjustments')}: source '{adjustment.src}' is not under"
                 " `sources`; add it"
+            )
+
+
+def _check_period(sku: Sku, place: str) -> None:
+    """A total of a period is that of one kind, and decides nothing but its price."""
+    measured = {sku.band.measure} if sku.band and sku.band.over_period else set()
+    banded = {ln.kind for ln in sku.lines for p in ln.prices if isinstance(p.amount, dict)}
+    if measured and banded - measured:
+        raise ConfigError(
+            f"{place}: {', '.join(sorted(banded - measured))} has a price by the total of"
+            f" {measured.pop()}; a period's bands are for the kind that they measure"
+        )
+    sold = {same_kind(ln.kind)[0] for ln in sku.lines} - {same_kind(m)[0] for m in measured}
+    for allowance in sku.allowances:
+        if same_kind(allowance.kind)[0] not in sold:
+            raise ConfigError(
+                f"{place}: the allowance of {allowance.kind} needs a line of that kind without"
+                " bands over a period; for free units and then bands make the first band '0'"
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from typing import NamedTuple
 
 from agentcost_collector.model.reasons import CostReason, CostStatus
 from agentcost_collector.model.units import LEAVES, Leaf, kinds_of, same_kind
@@ -36,6 +37,14 @@ Slots = tuple[Rate | CostReason | None, ...]
 None where it is not billed."""
 
 
+class Origin(NamedTuple):
+    """Where a rate comes from."""
+
+    kind: str
+    rate_id: str
+    offer: Offer
+
+
 @dataclass(frozen=True, slots=True)
 class RateSet:
     """What every quantity of a step costs, for steps of one identity at one time."""
@@ -54,8 +63,8 @@ class RateSet:
     reason: CostReason | None = None
     rate_id: str | None = None
     digest: str | None = None
-    lines: tuple[tuple[str, str] | None, ...] = (None,) * len(LEAVES)
-    """Leaf kind and rate id of each rate."""
+    lines: tuple[Origin | None, ...] = (None,) * len(LEAVES)
+    """Where each rate comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +174,7 @@ def _assembled(
     agreed = any(q.names for q in quoted)
     currencies = {offer.currency for offer in used}
     foreign = currencies != {"USD"}
-    id_of = {id(q.line): ids[offer] for offer, lines in used.items() for q in lines}
+    seller = {id(q.line): offer for offer, lines in used.items() for q in lines}
     return RateSet(
         tuple(f.rate if isinstance(f, Quoted) else f for f in found),
         listed=tuple(f.listed if isinstance(f, Quoted) else f for f in found) if agreed else None,
@@ -176,7 +185,9 @@ def _assembled(
         rate_id=",".join(ids.values()),
         digest=",".join(dict.fromkeys(d for q in quoted for d in q.digests)),
         lines=tuple(
-            (f.kind, f"{id_of[id(f.line)]}/{f.line.id}") if isinstance(f, Quoted) else None
+            Origin(f.kind, f"{ids[seller[id(f.line)]]}/{f.line.id}", seller[id(f.line)])
+            if isinstance(f, Quoted)
+            else None
             for f in found
         ),
     )
@@ -210,7 +221,7 @@ def _served(rates: RateSet, held: Held | None) -> RateSet:
         return rates
     free = Rate(Fraction(0))
     covered = [
-        line is not None and any(fnmatchcase(line[0], p) for p in held.terms.kinds)
+        line is not None and any(fnmatchcase(line.kind, p) for p in held.terms.kinds)
         for line in rates.lines
     ]
     left = [free if covers else rate for covers, rate in zip(covered, rates.rates, strict=True)]

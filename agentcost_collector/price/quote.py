@@ -18,7 +18,7 @@ from agentcost_collector.model.reasons import CostReason, CostStatus
 from agentcost_collector.model.schemas import STEPS, TOKENS
 from agentcost_collector.model.units import INPUT_TOTAL_KIND, LEAVES, same_kind
 from agentcost_collector.price.amounts import billed_units, counts, dollars, over_period
-from agentcost_collector.price.assign import assign_rates
+from agentcost_collector.price.assign import NUMBERS, assign_rates
 from agentcost_collector.price.lines import prompt_total, quantity_of, scale_of
 from agentcost_collector.price.plan import RateSet
 from agentcost_collector.price.ratebook import Offer, RateBook
@@ -216,8 +216,7 @@ def _lines(
     steps: pa.Table, book: RateBook, before: Sequence[Fraction]
 ) -> list[list[tuple[QuoteLine, int]]]:
     """The lines of every row, each with its pico-dollars."""
-    names = [leaf.column for leaf in LEAVES if leaf.column] + ["reasoning_tokens"]
-    filled = [n for n in names if steps.column(n).null_count < steps.num_rows]
+    filled = [n for n in NUMBERS if steps.column(n).null_count < steps.num_rows]
     sets, chosen = assign_rates(steps, {n: counts(steps.column(n)) for n in filled}, book)
     return [
         _lines_of(steps, row, sets[number], before[row])
@@ -237,13 +236,20 @@ def _lines_of(
             continue
         units = usd(quantity * 10**12 // scale_of(leaf)).normalize()
         unit = steps.column("unit")[row].as_py() if leaf.column == "units" else None
-        kind = unit or (line[0] if line else leaf.kinds[0])
+        kind = unit or (line.kind if line else leaf.kinds[0])
         if isinstance(rate, Rate):
             billed = billed_units(quantity, rate, scale_of(leaf))
             over = rate.mode.startswith("period")
-            exact = over_period(before, billed, rate) if over else billed * dollars(rate, total)
+            size = same_kind(kind)[1]
+            exact = (
+                over_period(before, billed * size, rate.of_units(Fraction(1) / size))
+                if over
+                else billed * dollars(rate, total)
+            )
             pico = round_half_even(exact)
-            found.append((QuoteLine(kind, units, usd(pico), line[1] if line else None, None), pico))
+            found.append(
+                (QuoteLine(kind, units, usd(pico), line.rate_id if line else None, None), pico)
+            )
         else:
             found.append((QuoteLine(kind, units, None, None, str(rate)), 0))
     return found

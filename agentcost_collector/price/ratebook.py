@@ -108,6 +108,12 @@ class RateBook:
         """The cards as their files say them, in order of `card_id`."""
         self.kinds = frozenset(kind for offer in offers for kind in offer.lines)
         """Every leaf kind that some card prices."""
+        self.by_period = tuple(
+            o.sku.sku
+            for o in offers
+            if o.sku.allowances or (o.sku.band is not None and o.sku.band.over_period)
+        )
+        """SKUs whose prices depend on the total of a period."""
         self._aliases = aliases
         self._terms = terms
         self._named: dict[str, list[Offer]] = defaultdict(list)

@@ -39,8 +39,9 @@ class Rate:
 
     def of_units(self, size: Fraction) -> Rate:
         """The rate of a unit that is `size` times as large."""
+        smaller = Fraction(1) / size
         larger = self.times(size)
-        return replace(larger, min=self.min / size, increment=self.increment / size)
+        return replace(larger, min=self.min * smaller, increment=self.increment * smaller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _rate(
     situation: Situation,
 ) -> Rate | CostReason:
     """An amount as a rate: the band chosen, multipliers applied, for one unit of `same_kind`."""
-    factor = 1 / (per * same_kind(line.kind)[1])
+    factor = Fraction(1) / (per * same_kind(line.kind)[1])
     for adjustment in offer.sku.adjustments:
         if _adjusts(adjustment, line.kind, situation.context, situation.at_us):
             factor *= Fraction(adjustment.multiply)

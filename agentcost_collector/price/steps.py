@@ -10,11 +10,10 @@ import pyarrow.compute as pc
 
 from agentcost_collector.model.money import USD, decimals, usd
 from agentcost_collector.model.reasons import CostReason, CostStatus
-from agentcost_collector.model.schemas import CHARGES, STEPS, TOKENS
+from agentcost_collector.model.schemas import CHARGES, STEPS
 from agentcost_collector.model.tables import conform
-from agentcost_collector.model.units import LEAVES
 from agentcost_collector.price.amounts import counts
-from agentcost_collector.price.assign import assign_rates
+from agentcost_collector.price.assign import NUMBERS, assign_rates
 from agentcost_collector.price.lines import NO_REASON, PARTS, REASONS, Lines
 from agentcost_collector.price.plan import RateSet
 from agentcost_collector.price.ratebook import RateBook
@@ -23,7 +22,6 @@ ASSUMED_MODEL = "model_requested"
 """Mark in `usage_note`: no served model was reported, the requested one was priced."""
 
 _SORT = ("trace_id", "started_at", "step_id")
-_NUMBERS = dict.fromkeys((*TOKENS, *(leaf.column for leaf in LEAVES if leaf.column)))
 _STATUSES = tuple(CostStatus)
 _STEP_MAX = 10**24  # a trillion dollars; a step beyond is a broken count and would break all sums
 
@@ -40,7 +38,7 @@ def price_steps(steps: pa.Table, book: RateBook) -> pa.Table:
         return CHARGES.empty_table()
     quantities = {
         name: counts(steps.column(name))
-        for name in _NUMBERS
+        for name in NUMBERS
         if steps.column(name).null_count < steps.num_rows
     }
     sets, chosen = assign_rates(steps, quantities, book)

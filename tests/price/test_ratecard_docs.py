@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-from agentcost_collector.price import load_rate_book, price_steps
+from agentcost_collector.price import bundled_rate_cards, load_rate_book, price_steps
 from tests.price.acme import steps
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "formats" / "ratecard.md"
@@ -26,3 +26,15 @@ def test_example_loads_and_prices(tmp_path: Path) -> None:
     charges = price_steps(steps(*rows), load_rate_book([tmp_path])).to_pylist()
     costs = [Decimal("1.000005"), Decimal("0.2505"), Decimal("0.002")]
     assert [c["cost_usd"] for c in charges] == costs
+
+
+def test_every_example_loads(tmp_path: Path) -> None:
+    """All cards of the page load beside the bundled ones: they name what is really there."""
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for number, example in enumerate(examples):
+        (tmp_path / f"{number}.yaml").write_text(example)
+    assert len(examples) == 5
+    book = load_rate_book([bundled_rate_cards(), tmp_path])
+    call = {"provider": "openai", "model": "gpt-5.5", "input_tokens": 1000, "account": "org-acme"}
+    charge = price_steps(steps(call), book).to_pylist()[0]
+    assert (charge["cost_usd"], charge["list_cost_usd"]) == (Decimal("0.0041"), Decimal("0.005"))
