@@ -22,6 +22,7 @@ from agentcost_collector.price.load import compile_cards
 from agentcost_collector.price.names import spellings
 from agentcost_collector.price.ratebook import RateBook, Timeline
 from agentcost_collector.price.read import card_of
+from agentcost_collector.yaml_file import YamlFile
 
 _BOOKS_MAX = 64
 
@@ -65,10 +66,15 @@ class Archive:
         cards = sorted((self._cards[d] for d in digests.split(",")), key=lambda c: c["card_id"])
         skus = {sku["sku"] for card in cards for sku in card.get("skus", ())}
         files = [
-            replace(card_of(Path(card["card_id"]), _about(card, skus)), digest=card_digest(card))
+            replace(card_of(_as_file(_about(card, skus))), digest=card_digest(card))
             for card in cards
         ]
         return compile_cards(files, _Recalled)
+
+
+def _as_file(card: dict[str, Any]) -> YamlFile:
+    """An archived card has no lines any more."""
+    return YamlFile(Path(card["card_id"]), card, {(): 1})
 
 
 class _Recalled(RateBook):
