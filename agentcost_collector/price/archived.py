@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,11 @@ class Archive:
             raise CorruptionError(f"card {missing[0]} is not archived")
         cards = sorted((self._cards[d] for d in digests.split(",")), key=lambda c: c["card_id"])
         skus = {sku["sku"] for card in cards for sku in card.get("skus", ())}
-        return compile_cards([card_of(_as_file(_about(card, skus))) for card in cards], _Recalled)
+        files = [
+            replace(card_of(_as_file(_about(card, skus))), digest=card_digest(card))
+            for card in cards
+        ]
+        return compile_cards(files, _Recalled)
 
 
 def _as_file(card: dict[str, Any]) -> YamlFile:

@@ -100,3 +100,48 @@ def test_the_same_cards_have_one_name(tmp_path: Path) -> None:
     one, other = book(tmp_path / "a", "1"), book(tmp_path / "b", "1.0")
     assert archived_set(one) == archived_set(other)
     assert archived_set(one)[0] != archived_set(book(tmp_path / "c", "1.1"))[0]
+
+
+CUSTOMERS = {
+    "fx": """kind: fx
+sources: {s: {url: "https://example.com", retrieved: 2026-01-01T00:00:00Z}}
+rates: [{currency: EUR, usd: "1.1", from: 2026-01-01T00:00:00Z, src: s}]
+""",
+    "overlay": """kind: overlay
+base: list/acme
+applies: {account: org, from: 2026-01-01T00:00:00Z}
+rules: [{kinds: ["token.*"], multiply: "0.93"}]
+""",
+    "deployments": """kind: deployments
+deployments:
+  - {name: ours, provider: acme, sku: acme/m, from: 2026-01-01T00:00:00Z}
+  - {name: theirs, provider: other, sku: other/n, from: 2026-01-01T00:00:00Z}
+""",
+    "capacity": """kind: capacity
+reserved: [{id: r, provider: [acme], account: reserved, from: 2026-01-01T00:00:00Z}]
+""",
+}
+
+
+def test_cards_of_the_customer_are_recalled(tmp_path: Path) -> None:
+    """Exchange rates, agreements, deployments and capacity count again for the rows they priced,
+    and only for those."""
+    folder = card_file(tmp_path, sku("m", LINE.format("1")))
+    (folder / "acme.yaml").write_text((folder / "acme.yaml").read_text().replace("USD", "EUR"))
+    other = "provider: [other], operation: [chat], model: {equals: [n]}"
+    text = card_file(folder, sku("n", LINE.format("1"), match=other), name="other") / "other.yaml"
+    text.write_text(text.read_text().replace("acme/n", "other/n"))
+    for kind, content in CUSTOMERS.items():
+        head = f"schema: agentcost.ratecard/v1\ncard_id: {kind}/own\n"
+        (folder / f"{kind}.yaml").write_text(head + content)
+    whole = load_rate_book([folder])
+    archive = Archive(dict([archived_set(whole)]))
+    call = {"provider": "acme", "model": "m", "input_tokens": 100}
+    costs = []
+    for more in ({}, {"account": "org"}, {"model": "ours"}, {"account": "reserved"}):
+        table = steps(call | more)
+        charge = price_steps(table, whole)
+        again = price_steps(table, archive.book(charge["card_digest"][0].as_py()))
+        assert again.to_pylist() == charge.to_pylist()
+        costs.append(f"{charge['cost_usd'][0].as_py().normalize():f}")
+    assert costs == ["110", "102.3", "110", "0"]
