@@ -61,7 +61,7 @@ def sku_of(book: RateBook, provider: str | None, model: str, **more: Any) -> str
         ("aws", "arn:aws:bedrock:us-east-1:1:application-inference-profile/ab12", "no_sku"),
         ("anthropic", "claude-opus-5-5", "anthropic/claude-opus-5-5"),
         ("anthropic", "claude-opus-5-6", "no_sku"),
-        ("openai", "ft:gpt-4o-mini-2024-07-18:acme::x1", "no_sku"),
+        ("openai", "ft:gpt-4o-mini-2024-07-18:acme::x1", "openai/ft:gpt-4o-mini"),
     ],
 )
 def test_names(provider: str | None, model: str, expected: str, bundled: RateBook) -> None:
