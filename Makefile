@@ -49,6 +49,9 @@ docs: $(READY) ## rewrite docs/dialects.md from the dialect files
 bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 	$(BIN)/python -m tests.bench
 
+bench-restate: $(READY) ## CPU and memory of restating a million steps
+	$(BIN)/python -m tests.bench.restate
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -56,5 +59,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo test test-fast lint fmt golden docs bench lock clean
+.PHONY: help setup run demo test test-fast lint fmt golden docs bench bench-restate lock clean
 .DEFAULT_GOAL := help

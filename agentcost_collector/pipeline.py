@@ -27,6 +27,7 @@ from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
+from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import SPANS
@@ -61,10 +62,17 @@ class Progress:
 class Settler:
     """Turns closed traces into ledger commits."""
 
-    def __init__(self, ledger: Ledger, rulebook: Rulebook, settings: Settings) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        settings: Settings,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._ledger = ledger
         self._rulebook = rulebook
         self._settings = settings
+        self._metrics = metrics or Metrics()
 
     def settle(self, closed: pa.Table, state: Mapping[str, int], now_ns: int) -> tuple[int, int]:
         """Books what these traces should cost minus what is booked for them.
@@ -83,7 +91,7 @@ class Settler:
         written = self._settle_linking(spans, fresh, state, now_ns) + entries.num_rows
         if fresh.num_rows or entries.num_rows:
             state = _settled(state, closed.num_rows, closed.num_rows - fresh.num_rows)
-            self._ledger.commit(fresh, entries, state, now_ns)
+            self._commit(fresh, entries, state, now_ns)
         return fresh.num_rows, written
 
     def _settle_linking(
@@ -101,9 +109,15 @@ class Settler:
             booked = self._ledger.booked(ids[some], starts[some], ends[some])
             entries = self._entries(booked, spans, now_ns)
             if entries.num_rows:
-                self._ledger.commit(SPANS.empty_table(), entries, state, now_ns)
+                self._commit(SPANS.empty_table(), entries, state, now_ns)
             written += entries.num_rows
         return written
+
+    def _commit(
+        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+    ) -> None:
+        self._ledger.commit(spans, entries, state, now_ns)
+        self._metrics.booked(entries)
 
     def _entries(self, traces: Booked, at_hand: pa.Table, now_ns: int) -> pa.Table:
         """What to book for whole traces. Spans of other traces that they link to, at hand or
@@ -195,11 +209,15 @@ def run_pipeline(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
-    with JournalReader.open(settings.journal_path, settings.journal) as journal:
+    metrics = Metrics()
+    with (
+        JournalReader.open(settings.journal_path, settings.journal) as journal,
+        served(metrics, settings.metrics),
+    ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, stop)
+                _follow(journal, rulebook, settings, metrics, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
@@ -215,12 +233,17 @@ def _let_others(settings: Settings, stop: threading.Event) -> None:
 
 
 def _follow(
-    journal: JournalReader, rulebook: Rulebook, settings: Settings, stop: threading.Event
+    journal: JournalReader,
+    rulebook: Rulebook,
+    settings: Settings,
+    metrics: Metrics,
+    stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
         ledger.archive_cards(*archived_set(rulebook.rates))
-        follower = Follower(journal, ledger, rulebook, settings)
+        metrics.read_ledger(settings.data)
+        follower = Follower(journal, ledger, rulebook, settings, metrics)
         while not stop.is_set() and not ledger.wanted:
             if not follower.step(time.time_ns(), time.monotonic_ns()):
                 stop.wait(settings.poll_ms / 1000)
@@ -230,11 +253,17 @@ class Follower:
     """The loop of the pipeline process, one turn at a time."""
 
     def __init__(
-        self, journal: JournalReader, ledger: Ledger, rulebook: Rulebook, settings: Settings
+        self,
+        journal: JournalReader,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        settings: Settings,
+        metrics: Metrics | None = None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
-        self._settler = Settler(ledger, rulebook, settings)
+        self._metrics = metrics or Metrics()
+        self._settler = Settler(ledger, rulebook, settings, self._metrics)
         self._settings = settings
         self._open = OpenTraces(settings.assemble)
         self._position = journal.first() - 1
@@ -287,6 +316,13 @@ class Follower:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
+        self._metrics.reached(
+            journal_position=self._journal.head(),
+            read_position=self.progress.position,
+            spans_waiting=self._journal.totals().spans_acknowledged - self.progress.spans_read,
+            spans_open=self.progress.spans_open,
+            traces_open=self.progress.traces_open,
+        )
         self.progress.spans_settled = self._state.get("spans_settled", 0)
         self.progress.spans_repeated = self._state.get("spans_repeated", 0)
         self.progress.batch_seq = self._ledger.batch_seq

@@ -6,16 +6,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.book.standing import negated
-from agentcost_collector.model.schemas import STEPS
+from agentcost_collector.model.schemas import ALLOCATED, STEPS
 from agentcost_collector.price import RateBook, price_steps
-
-_ALLOCATED = "allocated"
 
 
 def charged_entries(entries: pa.Table) -> pa.Table:
     """ENTRIES that come from a price: all but the shared costs. Quantities and money of reversals
     are those of the row that they reverse; `sign` still tells them apart."""
-    shared = pc.fill_null(pc.equal(entries["kind"], _ALLOCATED), False)
+    shared = pc.fill_null(pc.equal(entries["kind"], ALLOCATED), False)
     entries = entries.filter(pc.invert(shared))
     reversals = pc.less(entries["sign"], 0)
     return pa.concat_tables(

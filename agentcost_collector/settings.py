@@ -33,6 +33,7 @@ from agentcost_collector.journal.config import Config as JournalConfig
 from agentcost_collector.ledger.config import Config as LedgerConfig
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.price import bundled_rate_cards
+from agentcost_collector.receive.address import parse
 from agentcost_collector.receive.config import Config as ReceiveConfig
 
 PREFIX = "AGENTCOST_"
@@ -49,7 +50,11 @@ class Settings(BaseSettings):
     """Everything that can be set, resolved once at start."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        validate_default=True,
     )
 
     data: Path = Path("data")
@@ -70,6 +75,9 @@ class Settings(BaseSettings):
     """Pause after which the pipeline looks for new spans when there were none. Milliseconds."""
     stop_grace_s: float = Field(default=10, ge=0, le=25)
     """How long a stopping receiver waits for requests that it is taking in. Seconds."""
+    metrics: str = Field(default_factory=lambda: _prometheus_address(os.environ))
+    """HOST:PORT where Prometheus finds the service's own metrics; empty for none. Without it
+    $OTEL_EXPORTER_PROMETHEUS_HOST and $OTEL_EXPORTER_PROMETHEUS_PORT count."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
@@ -115,6 +123,11 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("metrics")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return str(parse(value)) if value else value
+
     @field_validator("rate_cards", mode="before")
     @classmethod
     def _paths(cls, value: Any) -> Any:
@@ -158,6 +171,12 @@ def load_settings(config: Path | None = None, flags: Tree | None = None) -> Sett
         return Settings.model_validate(merged)
     except ValidationError as invalid:
         raise ConfigError(_explain(invalid, sources)) from invalid
+
+
+def _prometheus_address(environment: Mapping[str, str]) -> str:
+    host = environment.get("OTEL_EXPORTER_PROMETHEUS_HOST") or "127.0.0.1"
+    port = environment.get("OTEL_EXPORTER_PROMETHEUS_PORT") or "9464"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _file(config: Path | None) -> Path | None:

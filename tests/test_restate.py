@@ -134,7 +134,8 @@ def test_a_changed_rule_moves_money_to_another_payer(tmp_path):
     """
     settle(tmp_path, [drawn("run app.feature=checkout agentcost.feature=cart\n" + CALL)])
     assert ask(tmp_path, "SELECT DISTINCT feature FROM steps") == [("cart",)]
-    done = run(tmp_path, attribute={"tag_aliases": {"feature": ("app.feature",)}})
+    policy = policy_in(tmp_path, "feature: {attributes: [app.feature]}")
+    done = run(tmp_path, policy=policy)
     assert done.cost_usd_before == done.cost_usd_after
     assert done.moves.to_pylist() == [
         {
@@ -153,6 +154,12 @@ def test_a_changed_rule_moves_money_to_another_payer(tmp_path):
         ("cart", Decimal(0)),
         ("checkout", Decimal("0.00015")),
     ]
+
+
+def policy_in(folder: Path, tag: str) -> Path:
+    path = folder / "policy.yaml"
+    path.write_text(f"schema: agentcost.policy/v1\ntags:\n  {tag}\n", encoding="utf-8")
+    return path
 
 
 CALL = "  call gen_ai.request.model=gpt-4o-mini gen_ai.usage.input_tokens=1000 gen_ai.system=openai"
@@ -230,7 +237,7 @@ def test_the_period_goes_by_the_first_span(tmp_path):
     long = shifted(early, DAY_NS, pc.is_valid(early["parent_span_id"]))
     roots = pc.is_null(long["parent_span_id"])
     settle(tmp_path, [long.filter(roots), long.filter(pc.invert(roots)), late], SETTLED_NS + DAY_NS)
-    defaults = {"attribute": {"tag_defaults": {"tenant": "acme"}}}
+    defaults = {"policy": policy_in(tmp_path, "tenant: {default: acme}")}
     first_day = Period(START_NS, START_NS + DAY_NS)
     assert run(tmp_path, Period(0, START_NS), **defaults).traces == 0
     done = run(tmp_path, first_day, **defaults)
@@ -294,7 +301,7 @@ def test_a_late_span_after_a_restatement_of_old_traces(tmp_path):
     settle(tmp_path, [spans.filter(pc.invert(again))], **quick)
     for n, part in enumerate(others):
         settle(tmp_path, [part], SETTLED_NS + (n + 2) * DAY_NS, **quick)
-    tagged = {"attribute": {"tag_defaults": {"tenant": "acme"}}}
+    tagged = {"policy": policy_in(tmp_path, "tenant: {default: acme}")}
     assert run(tmp_path, Period(START_NS, START_NS + DAY_NS), **tagged, **quick).entries == 2
     settle(tmp_path, [spans.filter(again)], SETTLED_NS + 4 * DAY_NS, **tagged, **quick)
     trace = spans["trace_id"][0].as_py()

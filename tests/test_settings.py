@@ -129,3 +129,18 @@ def test_booking_and_ledger_file_alike(tmp_path: Path) -> None:
     )
     assert settings.book.environments == settings.ledger.environments == ("live",)
     assert settings.book.date_min == settings.ledger.date_min == date(2024, 2, 3)
+
+
+def test_where_metrics_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our setting, else the variables of OpenTelemetry, else the usual port; empty is nowhere."""
+    for name in ("HOST", "PORT"):
+        monkeypatch.delenv(f"OTEL_EXPORTER_PROMETHEUS_{name}", raising=False)
+    assert load_settings().metrics == "127.0.0.1:9464"
+    monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_HOST", "::1")
+    monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", "9000")
+    assert load_settings().metrics == "[::1]:9000"
+    monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", "many")
+    with pytest.raises(ConfigError, match=r"metrics: .*many.*HOST:PORT"):
+        load_settings()
+    monkeypatch.setenv("AGENTCOST_METRICS", "")
+    assert load_settings().metrics == ""

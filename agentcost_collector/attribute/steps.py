@@ -64,7 +64,8 @@ def steps_of(
     rows = np.concatenate([np.flatnonzero(walked.step), residual])
     is_residual = np.arange(len(rows)) >= len(rows) - len(residual)
     take = pa.array(rows)
-    better = enrich(facts, own)
+    lasted = pc.subtract(spans.column("end_ns"), spans.column("start_ns")).to_numpy()
+    better = enrich(facts, own, lasted)
     columns: dict[str, Any] = {
         **_identity(spans, facts, walked, rows, is_residual),
         **who_columns(spans, facts, walked, rows, policy, rules),

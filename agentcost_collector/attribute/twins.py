@@ -24,11 +24,13 @@ class Enriched:
 
     TEXT = ("provider", "model", "service_tier", "pricing_context", "response_id")
 
-    def __init__(self, facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> None:
+    def __init__(
+        self, facts: pa.Table, survivor: np.ndarray, twin: np.ndarray, lasted: np.ndarray
+    ) -> None:
         self._facts = facts
         self._survivor = survivor
         self._twin = twin
-        self.usage_row = _richest(facts, survivor, twin)
+        self.usage_row = _richest(facts, survivor, twin, lasted)
         """Whose token columns to use for each row."""
         self.note = _notes(facts)[self.usage_row]
 
@@ -59,18 +61,22 @@ class Enriched:
         return own.take(pa.array(source)) if gives.any() else own
 
 
-def enrich(facts: pa.Table, own: Ownership) -> Enriched:
-    """Completes survivors from their twins. Vectorised over all twins of a batch."""
+def enrich(facts: pa.Table, own: Ownership, lasted: np.ndarray) -> Enriched:
+    """Completes survivors from their twins. `lasted`: how long each span took. Vectorised over all
+    twins of a batch."""
     twin = np.flatnonzero(np.isin(own.reason, _SAME_CALL) & (own.survivor >= 0))
-    return Enriched(facts, own.survivor[twin], twin)
+    return Enriched(facts, own.survivor[twin], twin, lasted)
 
 
-def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndarray:
+def _richest(
+    facts: pa.Table, survivor: np.ndarray, twin: np.ndarray, lasted: np.ndarray
+) -> np.ndarray:
     """For every row the twin (or itself) whose numbers say most.
 
     Most: the larger total where twins differ because one left cache or reasoning out, then the
     cache split, then its retention, then the reasoning, then that no cache writes can be lost; the
-    survivor itself where all are equal, and against twins that simply say other numbers.
+    survivor itself where all are equal. Of twins that simply say other numbers the shortest is
+    believed: it was nearest to the provider.
     """
     rows = np.arange(facts.num_rows)
     if not len(twin):
@@ -85,7 +91,7 @@ def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndar
         return values
 
     total = np.maximum(count("input_total"), 0) + np.maximum(count("output_total"), 0)
-    total[~_explained(facts, group, member)] = -1
+    total[~_explained(facts, _shortest(lasted, group, member, total > 0), member)] = -1
     write = count("cache_write_short_tokens") + count("cache_write_long_tokens")
     split = (count("cache_read_tokens") > 0).astype(np.int64) + (write > 0)
     note = _notes(facts)[member]
@@ -99,9 +105,21 @@ def _richest(facts: pa.Table, survivor: np.ndarray, twin: np.ndarray) -> np.ndar
     return rows
 
 
+def _shortest(
+    lasted: np.ndarray, group: np.ndarray, member: np.ndarray, reports: np.ndarray
+) -> np.ndarray:
+    """For each twin the one of its group that reports and took least; no time at all is not a
+    call's."""
+    order = np.lexsort((member, lasted[member], lasted[member] == 0, ~reports, group))
+    first = np.flatnonzero(np.r_[True, group[order][1:] != group[order][:-1]])
+    shortest = np.zeros(len(lasted), np.int64)
+    shortest[group[order][first]] = member[order][first]
+    return shortest[group]
+
+
 def _explained(facts: pa.Table, head: np.ndarray, twin: np.ndarray) -> np.ndarray:
-    """Whether a twin's totals are those of its survivor, give or take cached and reasoning tokens,
-    or say what the survivor does not."""
+    """Whether a twin's totals are those of `head`, give or take cached and reasoning tokens, or say
+    what it does not."""
 
     def counts(name: str, rows: np.ndarray) -> np.ndarray:
         values: np.ndarray = facts.column(name).fill_null(0).to_numpy()[rows]

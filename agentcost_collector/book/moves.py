@@ -31,11 +31,11 @@ MOVES = pa.schema(
 _WIDE = pa.decimal256(50, SCALE)  # Arrow wants a digit more for a difference than USD has
 
 _USAGE = (
-    *("kind", "provider", "model", "tool", "operation", "service_tier", "region", "unit"),
-    *("units", "gpu_seconds", "cpu_seconds", "gib_seconds", *TOKENS),
+    *("kind", "provider", "model", "tool", "operation", "service_tier", "region", "account"),
+    *("pricing_context", "unit", "units", "gpu_seconds", "cpu_seconds", "gib_seconds", *TOKENS),
 )
 _OWNER = ("owner_feature", "owner_team", "owner_service")
-_PRICE = ("rate_id", "cost_status", "cost_reason", *MONEY)
+_PRICE = ("rate_id", "cost_status", "cost_reason", "currency", "original_cost", *MONEY)
 _SEEN = ["step_id", "sign", *_USAGE, *TAGS, *_OWNER, *_PRICE]
 _CAUSES = ("usage", "payer", "owner", "price", "other")
 """In which facts the two rows of a step differ. A price that differs because the usage does is

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from agentcost_collector import __version__
 from agentcost_collector.cli import (
+    allocate,
     children,
     duckdb_file,
     explain,
@@ -77,6 +78,7 @@ app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
+app.command("allocate")(allocate.allocate)
 app.add_typer(policy.app, name="policy")
 app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from agentcost_collector.cli.options import ConfigOption, DataOption, reading, settings_from
-from agentcost_collector.cli.progress import files_bar
+from agentcost_collector.cli.progress import progress_bar
 
 OldArgument = Annotated[
     Path, typer.Argument(metavar="OLD", help="Folder of rate cards.", show_default=False)
@@ -50,7 +50,7 @@ def diff(
 
     settings = reading(settings_from(config, data))
     before, after = load_rate_book([old]), load_rate_book([new])
-    with files_bar("rates diff") as progress:
+    with progress_bar("rates diff", "files") as progress:
         change = price_change(settings.ledger_path, before, after, progress)
     write = {
         Format.TABLE: formats.write_table,

@@ -25,6 +25,7 @@ from agentcost_collector.cli.options import (
     settings_from,
     writing,
 )
+from agentcost_collector.cli.progress import progress_bar
 from agentcost_collector.cli.text import aligned, amount, printable
 from agentcost_collector.model.errors import ConfigError
 
@@ -92,7 +93,7 @@ def restate(
         writing(settings)
     configure_logging(settings.log_level)
     keep_freed_memory()
-    with _stoppable() as stopped, _progress() as progress:
+    with _stoppable() as stopped, progress_bar("restate", "spans") as progress:
         outside = Outside(progress, _waiter(stopped), stopped)
         done = restate_history(settings, period, dry_run, outside)
     _write(done, dry_run, format)
@@ -146,21 +147,6 @@ def _waiter(stopped: Callable[[], bool]) -> Callable[[str], None]:
         time.sleep(_PAUSE_S)
 
     return wait
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar of spans done, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), "spans", TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("restate", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _write(done: Restated, dry_run: bool, format: Format) -> None:  # noqa: A002

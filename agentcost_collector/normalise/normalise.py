@@ -373,13 +373,11 @@ def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
     for i, dialect in enumerate(batch.vocabulary.dialects):
         codes_ = [KINDS.index(k) for k in dialect.sums_this_call]
         sums |= (batch.dialect == i) & np.isin(kind, codes_)
+    last = batch.where(lambda d, s: matches_scope(s, d.last_call_only))
     return {
         "sums_this_call": pa.array(sums & own_scope),
         "writes_on_caller": pa.array(written),
-        "last_call_only": pa.array(
-            batch.where(lambda d, s: matches_scope(s, d.last_call_only))
-            | _named(batch, lambda d: d.last_call_names)
-        ),
+        "last_call_only": pa.array(last | _named(batch, lambda d: d.last_call_names)),
         "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
         "call_needs_usage": pa.array(_named(batch, lambda d: d.call_needs_usage)),
         "loses_cache_write": pa.array(

@@ -9,6 +9,7 @@ import ast
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,13 +97,6 @@ def as_count(value: Any) -> int | None:
     return int(number)
 
 
-_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_KEPT_30_MINUTES, _KEPT_12_HOURS = (
-    tuple(f"{details}/cache_write_tokens_details/ttl_{time}_tokens" for details in _DETAILS)
-    for time in ("30m", "12h")
-)
-
-
 def parse_usage_text(text: str) -> dict[str, int]:
     """Canonical counts from usage written as JSON or as a Python literal; {} if unreadable.
 
@@ -124,47 +118,7 @@ def parse_usage_text(text: str) -> dict[str, int]:
         return None
 
     if not {"input", "output"} & data.keys():
-        found = {
-            "input": at("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count"),
-            "output": at("completion_tokens", "output_tokens", "candidates_token_count"),
-            "total": at("total_tokens", "totalTokenCount", "total_token_count"),
-            "cache_read": at(
-                "prompt_tokens_details/cached_tokens",
-                "input_tokens_details/cached_tokens",
-                "input_token_details/cache_read",
-                "cache_read_input_tokens",
-                "cached_content_token_count",
-                "cacheReadInputTokens",
-                "cachedPromptTokens",
-            ),
-            "cache_write": at(
-                "cache_creation_input_tokens",
-                "input_token_details/cache_creation",
-                *(f"{details}/cache_write_tokens" for details in _DETAILS),
-                "cacheCreationInputTokens",
-                "cacheWriteInputTokens",
-            ),
-            "cache_write_short": at(
-                "cache_creation/ephemeral_5m_input_tokens",
-                *_KEPT_30_MINUTES,
-                "input_token_details/ephemeral_5m_input_tokens",
-                "ephemeral_5m_input_tokens",
-            ),
-            "cache_write_long": at(
-                "cache_creation/ephemeral_1h_input_tokens",
-                *_KEPT_12_HOURS,
-                "input_token_details/ephemeral_1h_input_tokens",
-                "ephemeral_1h_input_tokens",
-                "cache_creation_input_tokens_above_1hr",
-            ),
-            "reasoning": at(
-                "completion_tokens_details/reasoning_tokens",
-                "output_tokens_details/reasoning_tokens",
-                "output_token_details/reasoning",
-                "thoughts_token_count",
-                "reasoningTokens",
-            ),
-        }
+        found = _spelled_counts(at)
         counts = {k: v for k, v in found.items() if v is not None}
         raw_anthropic = (
             "prompt_tokens" not in data
@@ -175,6 +129,54 @@ def parse_usage_text(text: str) -> dict[str, int]:
             counts["input"] += counts.get("cache_read", 0) + counts.get("cache_write", 0)
         return counts
     return _disjoint_buckets(data)
+
+
+def _spelled_counts(at: Callable[..., int | None]) -> dict[str, int | None]:
+    """Every canonical count under the names that providers and frameworks give it."""
+    return {
+        "input": at("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count"),
+        "output": at("completion_tokens", "output_tokens", "candidates_token_count"),
+        "total": at("total_tokens", "totalTokenCount", "total_token_count"),
+        "cache_read": at(
+            "prompt_tokens_details/cached_tokens",
+            "input_tokens_details/cached_tokens",
+            "input_token_details/cache_read",
+            "cache_read_input_tokens",
+            "cached_content_token_count",
+            "cacheReadInputTokens",
+            "cachedPromptTokens",
+        ),
+        "cache_write": at(
+            "cache_creation_input_tokens",
+            "input_token_details/cache_creation",
+            "prompt_tokens_details/cache_write_tokens",
+            "input_tokens_details/cache_write_tokens",
+            "cacheCreationInputTokens",
+            "cacheWriteInputTokens",
+        ),
+        "cache_write_short": at(
+            "cache_creation/ephemeral_5m_input_tokens",
+            "prompt_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
+            "input_tokens_details/cache_write_tokens_details/ttl_30m_tokens",
+            "input_token_details/ephemeral_5m_input_tokens",
+            "ephemeral_5m_input_tokens",
+        ),
+        "cache_write_long": at(
+            "cache_creation/ephemeral_1h_input_tokens",
+            "prompt_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
+            "input_tokens_details/cache_write_tokens_details/ttl_12h_tokens",
+            "input_token_details/ephemeral_1h_input_tokens",
+            "ephemeral_1h_input_tokens",
+            "cache_creation_input_tokens_above_1hr",
+        ),
+        "reasoning": at(
+            "completion_tokens_details/reasoning_tokens",
+            "output_tokens_details/reasoning_tokens",
+            "output_token_details/reasoning",
+            "thoughts_token_count",
+            "reasoningTokens",
+        ),
+    }
 
 
 def _disjoint_buckets(data: dict[str, Any]) -> dict[str, int]:

@@ -30,7 +30,9 @@ def changed_since_release(directory: Path) -> list[str]:
     faults = []
     for name, digest in pins.items():
         if name not in now:
-            faults.append(f"{directory / RELEASED}: {name} was released and is gone; put it back")
+            faults.append(
+                f"{Path(directory, RELEASED)}: {name} was released and is gone; put it back"
+            )
         elif now[name][0] != digest:
             faults.append(
                 f"{now[name][1]}: {name} was released and is edited; append a price instead"
@@ -48,7 +50,7 @@ def release(directory: Path) -> int:
     pins = _pins(directory)
     new = {name: digest for name, (digest, _) in _parts(directory).items() if name not in pins}
     if new:
-        path = directory / RELEASED
+        path = Path(directory, RELEASED)
         try:
             path.write_text(json.dumps(pins | new, indent=0, sort_keys=True) + "\n")
         except OSError as wrong:
@@ -57,7 +59,7 @@ def release(directory: Path) -> int:
 
 
 def _pins(directory: Path) -> dict[str, str]:
-    path = directory / RELEASED
+    path = Path(directory, RELEASED)
     if not path.is_file():
         return {}
     try:

@@ -4,6 +4,8 @@ ledger    row = entry, as booked; a reversal has sign -1 and negative quantities
 steps     row = step that stands: entries net of reversals
 runs      row = run: steps with the same parent_run_id, else of the same trace
 sessions  row = session_id; NULL holds all steps without one, so that sums agree
+chargeback    row = owner_team x team x month; NULL is a row and a column of its own
+unattributed  row = service and reason for which steps have no feature that pays
 spans     row = span kept as evidence
 """
 
@@ -84,10 +86,51 @@ SELECT session_id, count(DISTINCT coalesce(parent_run_id, trace_id)) AS runs, {_
 FROM steps GROUP BY session_id"""
 
 
+def chargeback_view() -> str:
+    """Steps per team that did the work, team that pays, and month of the day they are filed under.
+
+    Rows, columns and months each add up to the ledger.
+    """
+    return f"""
+CREATE VIEW chargeback AS
+SELECT owner_team, team, strftime(date, '%Y-%m') AS period,
+    count(*) AS steps,
+    sum(cost_usd) AS cost_usd,
+    count(*) FILTER ({NOT_FULLY_PRICED}) AS unpriced_steps
+FROM steps GROUP BY owner_team, team, strftime(date, '%Y-%m')"""
+
+
+def unattributed_view() -> str:
+    """Steps that no feature pays for, and their share of all that was spent.
+
+    `share` is a decimal fraction, computed in integers; NULL where nothing was spent.
+    """
+    part = _pico("coalesce(sum(cost_usd), 0)")
+    whole = _pico("(SELECT coalesce(sum(cost_usd), 0) FROM steps)")
+    return f"""
+CREATE VIEW unattributed AS
+SELECT service, unattributed_reason, steps, cost_usd, unpriced_steps,
+    CASE WHEN whole > 0 THEN CAST(
+        TRY(sign(part) * ((2 * abs(part) * 1000000 + whole) // (2 * whole))) AS DECIMAL(18,0)
+    ) * 0.000001 END AS share
+FROM (
+    SELECT service, unattributed_reason,
+        count(*) AS steps,
+        sum(cost_usd) AS cost_usd,
+        count(*) FILTER ({NOT_FULLY_PRICED}) AS unpriced_steps,
+        {part} AS part, {whole} AS whole
+    FROM steps WHERE {UNATTRIBUTED} GROUP BY ALL)"""
+
+
 def token_sum(names: Sequence[str]) -> str:
     """Sum of token columns over a group of steps; NULL where none of them was reported."""
     row = " + ".join(f"coalesce({name}, 0)" for name in names)
     return f"CAST(sum({row}) FILTER (coalesce({', '.join(names)}) IS NOT NULL) AS BIGINT)"
+
+
+def _pico(usd: str) -> str:
+    """An amount as an integer of its smallest digit. Multiplying it could overflow."""
+    return f"CAST(replace(CAST({usd} AS VARCHAR), '.', '') AS HUGEINT)"
 
 
 def _measures() -> str:

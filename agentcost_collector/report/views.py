@@ -50,7 +50,17 @@ BUDGETS = pa.schema(
 MEMORY_LIMIT = "2GiB"
 
 _LEDGER_FOLDER = "ledger"
-_OURS = {"ledger", "steps", "runs", "sessions", "spans", "rates", "budgets"}
+_OURS = {
+    "ledger",
+    "steps",
+    "runs",
+    "sessions",
+    "chargeback",
+    "unattributed",
+    "spans",
+    "rates",
+    "budgets",
+}
 
 
 def open_views(data: Path, rates: pa.Table | None = None) -> duckdb.DuckDBPyConnection:
@@ -107,7 +117,13 @@ def _create(
             connection.execute(sql.files_view(name, files, columns, types))
         except duckdb.Error as fault:
             raise CorruptionError(f"{name} cannot be read: {sentence(fault)}") from fault
-    for statement in (sql.steps_view(), sql.runs_view(), sql.sessions_view()):
+    for statement in (
+        sql.steps_view(),
+        sql.runs_view(),
+        sql.sessions_view(),
+        sql.chargeback_view(),
+        sql.unattributed_view(),
+    ):
         connection.execute(statement)
     for name, table in (
         ("rates", RATES.empty_table() if rates is None else rates),

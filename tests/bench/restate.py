@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -74,12 +73,12 @@ def fill(data: Path, steps: int) -> None:
 def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
     """Title and flags: nothing changed, one price corrected, a default for untagged steps."""
     cards = with_output_price(folder / "cards", "0.55", "2026-10-10T00:00:00Z")
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump({"attribute": {"tag_defaults": {"tenant": "acme"}}}))
+    policy = folder / "policy.yaml"
+    policy.write_text("schema: agentcost.policy/v1\ntags:\n  tenant: {default: acme}\n")
     return [
         ("nothing changed", []),
         ("one price corrected", ["--rate-cards", str(cards)]),
-        ("a tag of every step", ["--rate-cards", str(cards), "--config", str(config)]),
+        ("a tag of every step", ["--rate-cards", str(cards), "--policy", str(policy)]),
     ]
 
 

@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-m", "agentcost_collector.cli"]
 def environment(**more: str) -> dict[str, str]:
     """This environment without any settings of ours."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AGENTCOST_")}
-    return {**kept, "XDG_CONFIG_HOME": "/nonexistent", **more}
+    return {**kept, "XDG_CONFIG_HOME": "/nonexistent", "AGENTCOST_METRICS": "", **more}
 
 
 @dataclass(frozen=True)

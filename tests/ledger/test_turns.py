@@ -12,6 +12,7 @@ import pytest
 
 from agentcost_collector.ledger import Config, Ledger, is_wanted
 from agentcost_collector.model.errors import ConfigError, TransientError
+from tests.ledger.tables import NOW, entries_table, entry, span, spans_table
 from tests.support.recordings import ROOT
 
 
@@ -102,3 +103,19 @@ def test_an_asker_that_gives_up_leaves_everything_as_it_was(tmp_path):
         assert not ledger.wanted
         with pytest.raises(ConfigError, match="being written"):
             Ledger.open(tmp_path, "other", Config())
+
+
+def test_counters_of_one_journal_outlive_commits_of_another(tmp_path):
+    """What a journal noted without rows is still there when it comes back, though another journal
+    has committed in between."""
+    with Ledger.open(tmp_path, "service", Config()) as ledger:
+        ledger.commit(spans_table([span(1)]), entries_table([entry(1)]), {"position": 1}, NOW)
+        ledger.note({"position": 7}, NOW)
+    for number in (2, 3):
+        with Ledger.open_in_turn(tmp_path, "other", Config(), refuse) as ledger:
+            rows = spans_table([span(number)]), entries_table([entry(number)])
+            ledger.commit(*rows, {"position": number}, NOW)
+    with Ledger.open(tmp_path, "service", Config()) as ledger:
+        assert ledger.state == {"position": 7}
+    with Ledger.open(tmp_path, "other", Config()) as ledger:
+        assert ledger.state == {"position": 3}

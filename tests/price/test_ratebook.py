@@ -62,6 +62,7 @@ def sku_of(book: RateBook, provider: str | None, model: str, **more: Any) -> str
         ("anthropic", "claude-opus-5-5", "anthropic/claude-opus-5-5"),
         ("anthropic", "claude-opus-5-6", "no_sku"),
         ("openai", "ft:gpt-4o-mini-2024-07-18:acme::x1", "openai/ft:gpt-4o-mini"),
+        ("openai", "ft:gpt-5-2025-08-07:acme::x1", "no_sku"),
     ],
 )
 def test_names(provider: str | None, model: str, expected: str, bundled: RateBook) -> None:

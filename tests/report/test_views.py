@@ -19,7 +19,17 @@ from agentcost_collector.model.schemas import ENTRIES, MONEY, SIGNED, SPANS
 from agentcost_collector.report import BUDGETS, RATES, open_views, write_views
 from tests.report.ledgers import STEP, booked, reversed_of, write_ledger, write_spans
 
-VIEWS = ("ledger", "steps", "runs", "sessions", "spans", "rates", "budgets")
+VIEWS = (
+    "ledger",
+    "steps",
+    "runs",
+    "sessions",
+    "chargeback",
+    "unattributed",
+    "spans",
+    "rates",
+    "budgets",
+)
 NOT_IN_STEPS = {"sign", "entry_reason", "booked_at", "batch_seq", "row_no"}
 
 

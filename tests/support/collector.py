@@ -103,7 +103,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
-    """This process's environment with none of its own agentcost settings, only `settings`."""
+    """This process's environment with none of its own agentcost settings, only `settings`; no
+    metrics unless they say so, since many collectors run at once."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AGENTCOST_", "OTEL_"))}
     ours = {f"AGENTCOST_{key.upper()}": value for key, value in settings.items()}
-    return {**kept, "XDG_CONFIG_HOME": str(home / "no-config"), **ours}
+    usual = {"XDG_CONFIG_HOME": str(home / "no-config"), "AGENTCOST_METRICS": ""}
+    return {**kept, **usual, **ours}

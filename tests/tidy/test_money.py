@@ -11,7 +11,7 @@ import agentcost_collector
 
 PACKAGE = Path(agentcost_collector.__file__).parent
 EXACT = [PACKAGE / "model" / "money.py", *(PACKAGE / "price").glob("*.py")]
-EXACT += (PACKAGE / "book").glob("*.py")
+EXACT += [*(PACKAGE / "book").glob("*.py"), *(PACKAGE / "allocate").glob("*.py")]
 SQL = [*(PACKAGE / "report").glob("*.py"), *(PACKAGE / "cli").glob("*.py")]
 
 FRACTIONS = {"rate.usd * PICO"}

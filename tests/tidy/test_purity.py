@@ -8,7 +8,7 @@ import pytest
 import agentcost_collector
 
 PACKAGE = Path(agentcost_collector.__file__).parent
-PURE = ("decode", "assemble", "normalise", "attribute", "price", "book")
+PURE = ("decode", "assemble", "normalise", "attribute", "price", "book", "allocate")
 READS_FILES = {"price/read.py", "price/load.py"}
 """The edge at which rate cards are loaded; still without clock or chance."""
 

@@ -9,7 +9,17 @@ from agentcost_collector.report import open_views
 from tests.support.recordings import ROOT
 
 PAGE = (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
-VIEWS = ("ledger", "steps", "runs", "sessions", "spans", "rates", "budgets")
+VIEWS = (
+    "ledger",
+    "steps",
+    "runs",
+    "sessions",
+    "chargeback",
+    "unattributed",
+    "spans",
+    "rates",
+    "budgets",
+)
 _ROW = re.compile(r"^\| `(\w+)` \| ([A-Z][^|]*?) \| ([^|]*?) ?\| ([^|]+) \|$", re.MULTILINE)
 
 

@@ -1,0 +1,60 @@
+"""The running service's metrics are the ledger's sums, also after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentcost_collector.report import open_views
+from tests.cli.command import agentcost
+from tests.end_to_end.waiting import span_rows, until
+from tests.support.collector import LOOPBACK, free_ports, running
+from tests.support.recordings import path_of, requests_of
+from tests.support.scrape import scrape
+from tests.support.walked import decode
+
+pytestmark = pytest.mark.slow
+
+
+def test_scrapes_follow_the_ledger(tmp_path: Path) -> None:
+    """Money and steps are those of SQL, open traces end at none; a new process starts from the
+    ledger, not from nothing."""
+    data, address = tmp_path / "data", f"{LOOPBACK}:{free_ports(1)[0]}"
+    quick = {"metrics": address, "assemble__settle_ms": "50", "assemble__idle_ms": "200"}
+    with running(data, **quick) as collector:
+        sent = 0
+        for name in ("mcp_two_processes", "crewai"):
+            assert agentcost("send", path_of(name), "--endpoint", collector.grpc).returncode == 0
+            sent += decode(requests_of(name)).num_rows
+            until(lambda total=sent: span_rows(data) == total, "settled spans")
+            until(lambda: scrape(address)["agentcost_spans_open"] == 0, "rest of open traces")
+        samples = scrape(address)
+        assert samples["agentcost_entries_written_total"] > 0
+        assert _of(samples) == _in(data)
+    with running(data, **quick):
+        until(lambda: "agentcost_journal_position" in _answer(address), "answer after the start")
+        samples = scrape(address)
+        assert samples["agentcost_entries_written_total"] == 0
+        assert _of(samples) == _in(data)
+
+
+def _answer(address: str) -> dict[str, float]:
+    try:
+        return scrape(address)
+    except OSError:
+        return {}
+
+
+def _of(samples: dict[str, float]) -> list[float]:
+    spend = [samples[f'agentcost_spend_usd{{attributed="{a}"}}'] for a in ("true", "false")]
+    steps = [value for name, value in samples.items() if name.startswith("agentcost_steps{")]
+    return [*spend, sum(steps)]
+
+
+def _in(data: Path) -> list[float]:
+    query = (
+        "SELECT coalesce(sum(cost_usd) FILTER (feature IS NOT NULL), 0),"
+        " coalesce(sum(cost_usd) FILTER (feature IS NULL), 0), count(*) FROM steps"
+    )
+    return [float(value) for value in open_views(data).execute(query).fetchall()[0]]
