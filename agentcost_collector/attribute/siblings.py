@@ -150,7 +150,7 @@ def match_bucket(
         for member, group in paired.items():
             groups[group].append(int(members[member]))
         groups.extend([int(m)] for i, m in enumerate(members) if i not in taken)
-    for twins in groups:
+    for twins in _joined(source, groups, known, test):
         drop(o, np.array(twins[1:], np.int64), np.full(len(twins) - 1, twins[0]), _SIBLING)
 
 
@@ -165,6 +165,30 @@ def pairs_within(s: Spans, bucket: np.ndarray, test: Test) -> tuple[np.ndarray, 
     paired |= {m: joins[0] for m, joins in enumerate(edges) if m not in paired and len(joins) == 1}
     rows, joined = (np.array(list(x), np.int64) for x in (paired.keys(), paired.values()))
     return bucket[rows], bucket[joined]
+
+
+def _joined(
+    source: np.ndarray, groups: list[list[int]], known: dict[int, set[int]], test: Test
+) -> list[list[int]]:
+    """Groups without a source in common are one where any two of their spans fit: what was
+    compared with the first of a group alone may lie within another of it."""
+    rows = np.array([row for group in groups for row in group])
+    if len(groups) < 2 or len(rows) == len(groups) or len(rows) ** 2 > _PAIRS_MAX:
+        return groups
+    home = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    a, b = (pair.ravel() for pair in np.meshgrid(np.arange(len(rows)), np.arange(len(rows))))
+    a, b = a[home[a] < home[b]], b[home[a] < home[b]]
+    fits = test(rows[a], rows[b])
+    into = list(range(len(groups)))
+    sources = [_sources(source, group, known) for group in groups]
+    for one, other in sorted(set(zip(home[a[fits]].tolist(), home[b[fits]].tolist(), strict=True))):
+        one, other = into[one], into[other]
+        if one != other and not sources[one] & sources[other]:
+            groups[one] += groups[other]
+            sources[one] |= sources[other]
+            groups[other] = []
+            into = [one if at == other else at for at in into]
+    return [group for group in groups if group]
 
 
 def _innermost_first(s: Spans, bucket: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -194,12 +218,14 @@ def _without_shared_sources(
 ) -> list[list[int]]:
     """Leaves out pairs that would give a call two spans of one source."""
 
-    def sources(rows: Sequence[int]) -> set[int]:
-        return {int(source[r]) for r in rows}.union(*(known.get(r, set()) for r in rows))
-
-    taken = [sources(group) for group in groups]
-    own = [sources([int(m)]) for m in members]
+    taken = [_sources(source, group, known) for group in groups]
+    own = [_sources(source, [int(m)], known) for m in members]
     return [[g for g in joins if not taken[g] & own[m]] for m, joins in enumerate(edges)]
+
+
+def _sources(source: np.ndarray, rows: Sequence[int], known: dict[int, set[int]]) -> set[int]:
+    """The sources of some spans and of their twins."""
+    return {int(source[r]) for r in rows}.union(*(known.get(r, set()) for r in rows))
 
 
 def _edges(

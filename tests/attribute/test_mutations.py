@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.recordings import names, requests_of
-from tests.support.walked import decode, table_of, walk_table
+from tests.support.walked import decode, input_of, table_of, walk_table
 
 Rows = list[dict[str, Any]]
 IDS_OF_A_CALL = ("response.id", "request.id", "call_id", "tool.call.id", ".openai.id", "pic.id")
@@ -20,6 +20,23 @@ MS = 1_000_000
 def recording(name: str) -> tuple[Rows, tuple[int, int]]:
     spans = decode(requests_of(name))
     return spans.to_pylist(), walk_table(spans).totals()
+
+
+TWINS = ("nested_twin", "sibling_twin", "same_response")
+
+
+@cache
+def most(name: str) -> tuple[int, int]:
+    """Totals if every call counted for what the most generous of its reports says: where reports
+    differ, the better one may be the one that is lost."""
+    walked = walk_table(decode(requests_of(name)))
+    reports = {row["span_id"]: (input_of(row), row["output_tokens"] or 0) for row in walked.calls()}
+    for row in walked.verdicts.to_pylist():
+        call = row["survivor_span_id"]
+        if row["reason"] in TWINS and call in reports:
+            told = (row["input_tokens"] or 0, row["output_tokens"] or 0)
+            reports[call] = tuple(map(max, reports[call], told))
+    return sum(i for i, _ in reports.values()), sum(o for _, o in reports.values())
 
 
 def span_id(seed: object) -> str:
@@ -82,23 +99,25 @@ def test_every_call_repeated_by_clocks_that_disagree_moves_nothing(name, scopes,
 @given(data=st.data())
 def test_a_span_lost_and_another_repeated_never_add_to_the_totals(data):
     """Drop one span and repeat another: the second changes nothing that the first left."""
-    rows, truth = recording(data.draw(st.sampled_from(names())))
+    name = data.draw(st.sampled_from(names()))
+    rows, limit = recording(name)[0], most(name)
     lost, twice = (data.draw(st.integers(0, len(rows) - 1)) for _ in range(2))
     twin = twin_of(rows[twice], "another", data.draw(st.booleans()))
     found = totals([*rows[:lost], *rows[lost + 1 :], twin])
-    assert found[0] <= truth[0]
-    assert found[1] <= truth[1]
+    assert found[0] <= limit[0]
+    assert found[1] <= limit[1]
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_lost_span_never_adds_to_the_totals(data):
     """Drop any span: what it reported may be missing, nothing else may appear."""
-    rows, truth = recording(data.draw(st.sampled_from(names())))
+    name = data.draw(st.sampled_from(names()))
+    rows, limit = recording(name)[0], most(name)
     lost = data.draw(st.integers(0, len(rows) - 1))
     remaining = totals(rows[:lost] + rows[lost + 1 :])
-    assert remaining[0] <= truth[0]
-    assert remaining[1] <= truth[1]
+    assert remaining[0] <= limit[0]
+    assert remaining[1] <= limit[1]
 
 
 def parallel(rows: Rows, times: int, offset_ns: int) -> Rows:
@@ -145,15 +164,16 @@ def test_the_same_calls_in_parallel_are_counted_as_often_as_they_were_made(name,
 def test_parallel_copies_doubly_instrumented_that_lose_a_span(data, times, offset_ns):
     """Every span twice, beside each other, in each of several copies, and one span lost anywhere:
     never more than was billed, and with nothing lost exactly that."""
-    rows, truth = recording(data.draw(st.sampled_from(names())))
+    name = data.draw(st.sampled_from(names()))
+    rows, truth = recording(name)
     doubled = [*rows, *(twin_of(row, "another", beneath=False) for row in rows)]
     made = parallel(doubled, times, offset_ns)
     expected = times * truth[0], times * truth[1]
     assert totals(made) == expected
     lost = data.draw(st.integers(0, len(made) - 1))
     found = totals(made[:lost] + made[lost + 1 :])
-    assert found[0] <= expected[0]
-    assert found[1] <= expected[1]
+    assert found[0] <= times * most(name)[0]
+    assert found[1] <= times * most(name)[1]
 
 
 @settings(max_examples=50, deadline=None)
