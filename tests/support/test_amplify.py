@@ -93,5 +93,5 @@ def test_frames_are_read_as_written_and_a_cut_one_is_an_error():
 
 def test_every_recording_has_a_truth_with_totals():
     """The public recordings are complete: spans and what was billed."""
-    assert len(names()) == 29
+    assert len(names()) >= 29
     assert all("input_tokens_total" in truth_of(name)["totals"] for name in names())
