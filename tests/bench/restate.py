@@ -1,6 +1,6 @@
 """CPU time and peak memory of `agentcost restate` over a large ledger.
 
-The ledger holds copies of all recordings under fresh ids, spread over a week and committed in
+The ledger holds copies of the recordings under fresh ids, spread over a week and committed in
 pieces, as a service would have. Each restatement runs as a user runs it, in a process of its own.
 """
 
@@ -27,7 +27,7 @@ from agentcost_collector.settings import Settings
 from tests.support.cards import with_output_price
 from tests.support.collector import environment
 from tests.support.copies import copies
-from tests.support.recordings import ROOT, names, requests_of
+from tests.support.recordings import MEASURED, ROOT, requests_of
 from tests.support.walked import decode
 
 START_NS = 1_793_000_000_000_000_000
@@ -56,9 +56,9 @@ def main(arguments: list[str]) -> None:
 
 
 def fill(data: Path, steps: int) -> None:
-    """Settles enough copies of all recordings for `steps` steps."""
+    """Settles enough copies of the recordings for `steps` steps."""
     keep_freed_memory()
-    spans = decode(body for name in names() for body in requests_of(name))
+    spans = decode(body for name in MEASURED for body in requests_of(name))
     settings = Settings(data=data)
     with Ledger.open(settings.ledger_path, "bench", settings.ledger) as ledger:
         settler = Settler(ledger, Rulebook.of(settings), settings)

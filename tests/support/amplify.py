@@ -15,7 +15,7 @@ from pathlib import Path
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from tests.support.recordings import names, requests_of, write_frames
+from tests.support.recordings import MEASURED, requests_of, write_frames
 
 SPANS_PER_REQUEST = 512
 START_NS = 1_795_000_000_000_000_000
@@ -94,9 +94,9 @@ def amplify(
 
 
 def amplified_file(folder: Path, spans: int, seed: int = 1) -> Path:
-    """A length-prefixed file of `spans` spans made of all recordings; made once per content."""
+    """A length-prefixed file of `spans` spans made of MEASURED; made once per content."""
     content = hashlib.sha256(Path(__file__).read_bytes())
-    for name in names():
+    for name in MEASURED:
         for body in requests_of(name):
             content.update(body)
     path = folder / f"amplified-{spans}-{seed}-{content.hexdigest()[:12]}.otlp.bin"
@@ -106,7 +106,7 @@ def amplified_file(folder: Path, spans: int, seed: int = 1) -> Path:
             stale.unlink()
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:
-            write_frames(file, amplify(names(), spans, seed))
+            write_frames(file, amplify(MEASURED, spans, seed))
         unfinished.rename(path)
     return path
 

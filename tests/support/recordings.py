@@ -16,6 +16,39 @@ ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 LENGTH_BYTES = 4
 
+MEASURED = (
+    "anthropic_sdk_native_only",
+    "concurrent_features_async",
+    "crash_root_never_arrives",
+    "crewai",
+    "errors_retries_openllmetry",
+    "errors_retries_otel_genai",
+    "export_retry_duplicates",
+    "gemini_otel",
+    "gemini_tl",
+    "google_adk",
+    "js_openinference_openai",
+    "langchain_anthropic_openllmetry",
+    "litellm_otel_callback",
+    "mcp_two_processes",
+    "nested_features_baggage",
+    "oinf_anthropic_stream_cache",
+    "oinf_langgraph_only",
+    "oinf_langgraph_openai_both",
+    "oinf_llamaindex",
+    "oinf_openai_agents_handoff",
+    "old_otel_contrib_openai_v2_2025",
+    "openlit",
+    "otel_contrib_openai_v2",
+    "pydantic_ai_delegation",
+    "root_first_late_children",
+    "strands",
+    "traceloop_decorators_agent_tools",
+    "traceloop_langchain_openai",
+    "vercel_ai",
+)
+"""Recordings that speed is measured on: figures stay comparable where others are added."""
+
 
 def names() -> list[str]:
     """Every recording, sorted."""
