@@ -245,9 +245,9 @@ def _payer(charge: Row, path: Sequence[Row]) -> str:
         for tag in TAGS
         if charge[tag] is not None
     ]
-    text = "paid by " + (" ".join(tags) if tags else "nobody: no tag was found")
-    if tags and charge["feature"] is None:
-        text += ", no feature"
+    text = "paid by " + (" ".join(tags) if tags else "nobody")
+    if charge["feature"] is None:
+        text += f", no feature ({charge['unattributed_reason']})"
     owners = [
         f"{tag}={printable(charge[owner])}"
         for owner, tag in _OWNERS
