@@ -33,8 +33,11 @@ def test_every_example_loads(tmp_path: Path) -> None:
     examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     for number, example in enumerate(examples):
         (tmp_path / f"{number}.yaml").write_text(example)
-    assert len(examples) == 5
+    assert len(examples) == 6
     book = load_rate_book([bundled_rate_cards(), tmp_path])
     call = {"provider": "openai", "model": "gpt-5.5", "input_tokens": 1000, "account": "org-acme"}
     charge = price_steps(steps(call), book).to_pylist()[0]
     assert (charge["cost_usd"], charge["list_cost_usd"]) == (Decimal("0.0041"), Decimal("0.005"))
+    work = {"kind": "compute", "provider": None, "model": None, "gpu_seconds": Decimal(90)}
+    charge = price_steps(steps(work), book).to_pylist()[0]
+    assert charge["cost_usd"] == Decimal("0.06225")
