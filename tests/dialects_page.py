@@ -72,6 +72,7 @@ def _rules(dialect: Dialect) -> Iterator[str]:
     split = _codes(dialect.excludes_cache_unless_split)
     lost = "known to report no cache writes where some were billed"
     last = "reports the last of several calls where tools ran or were offered"
+    runs = "an agent's span reports all runs of its agent so far"
     sentences = [
         (dialect.excludes_cache, f"{cached}{_where(dialect.excludes_cache)}"),
         (
@@ -88,6 +89,7 @@ def _rules(dialect: Dialect) -> Iterator[str]:
             dialect.sums_this_call,
             f"{_codes(dialect.sums_this_call)} spans sum exactly their call: a surplus is billed",
         ),
+        (dialect.running_totals, f"{runs}{_where(dialect.running_totals)}"),
         (dialect.writes_on_caller, "writes a call's usage on whatever span is current"),
         (dialect.last_call_only, f"{last}{_where(dialect.last_call_only)}"),
         (

@@ -34,6 +34,7 @@ from agentcost_collector.attribute.tree import NONE, below, below_orphan, neares
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.reasons import UsageReason
 
+_AGENT = KINDS.index(Kind.AGENT)
 CALL_KINDS = tuple(KINDS.index(k) for k in (Kind.LLM, Kind.EMBEDDING, Kind.RERANK))
 BLOCKER_KINDS = tuple(KINDS.index(k) for k in (Kind.TOOL, Kind.AGENT, Kind.RETRIEVAL))
 
@@ -136,9 +137,29 @@ def _carriers(s: Spans, o: Ownership, carriers: np.ndarray, rules: Rules) -> Non
     drop(o, rows[sums_orphans], adopted[sums_orphans], UsageReason.ORPHAN_CALLS)
     o.call[rows[own]] = True
     o.survivor[rows[own]] = rows[own]
+    _running_totals(s, o, rows[own])
     inner = _explained_beneath(s, rows, o.call)
     outer = own & (inner >= 0) & ~s.writes_on_caller[rows]
     drop(o, rows[outer], inner[outer], UsageReason.CALLS_BENEATH)
+
+
+def _running_totals(s: Spans, o: Ownership, bare: np.ndarray) -> None:
+    """Of a carrier with nothing beneath it that adds up the runs of its agent, what it reports
+    beyond the run before."""
+    agents = bare[s.running_total[bare] & (s.kind[bare] == _AGENT)]
+    for row in agents:  # only where the calls of a run were lost
+        before = s.running_total & (s.end <= s.start[row]) & (s.input >= 0) & (s.output >= 0)
+        for of in (s.tree.trace, s.process, s.scope, s.agent, s.kind):
+            before &= of == of[row]
+        earlier = np.flatnonzero(before)
+        if not len(earlier):
+            continue
+        last = earlier[np.argmax(s.end[earlier])]
+        more = int(s.input[row] - s.input[last]), int(s.output[row] - s.output[last])
+        if min(more) >= 0:
+            drop(o, np.array([row]), o.survivor[[last]], UsageReason.RUNNING_TOTAL)
+            if min(more) > 0:
+                o.residual[int(row)] = more
 
 
 def _explained_beneath(s: Spans, rows: np.ndarray, calls: np.ndarray) -> np.ndarray:

@@ -42,6 +42,9 @@ class Spans:
     writes_on_caller: np.ndarray
     call_needs_usage: np.ndarray
     sums_this_call: np.ndarray
+    running_total: np.ndarray
+    agent: np.ndarray
+    """Code of the agent's name."""
 
 
 @dataclass

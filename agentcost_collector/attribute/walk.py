@@ -102,6 +102,8 @@ def _spans_of(spans: pa.Table, facts: pa.Table, tree: Tree, kind: np.ndarray) ->
         writes_on_caller=flag("writes_on_caller"),
         call_needs_usage=flag("call_needs_usage"),
         sums_this_call=flag("sums_this_call"),
+        running_total=flag("running_total"),
+        agent=code(facts.column("agent")),
     )
 
 

@@ -38,6 +38,9 @@ class UsageReason(StrEnum):
     """A structural carrier with the calls it sums beneath it."""
     ORPHAN_CALLS = "orphan_calls"
     """As calls_beneath; the calls lost their parent but ran in its process and time."""
+    RUNNING_TOTAL = "running_total"
+    """A carrier that repeats what an earlier run of the same agent reported; what it reports beyond
+    that is counted as a residual."""
     NESTED_TWIN = "nested_twin"
     """Model span inside model span, equal numbers, nothing but structure between."""
     SIBLING_TWIN = "sibling_twin"

@@ -192,6 +192,7 @@ FACTS = pa.schema(
         ("request_kind", pa.int8()),  # of the model call that the URL names, OTHER; NULL: no URL
         ("reported_cost_usd", USD),
         ("sums_this_call", _FLAG),  # as a carrier, reports exactly its own call
+        ("running_total", _FLAG),  # as a carrier, reports earlier runs of its agent too
         ("writes_on_caller", _FLAG),  # usage was written here by a library that was called
         ("last_call_only", _FLAG),  # with a tool beneath, reports the last of several calls
         ("tools_offered", _FLAG),

@@ -112,6 +112,9 @@ class Dialect:
     sums_this_call: tuple[Kind, ...] = ()
     """Carriers of these kinds report exactly their own call's sum, so a surplus over the calls
     beneath is work whose spans were lost."""
+    running_totals: tuple[str, ...] = ()
+    """Scopes whose carriers report what their agent has used since it was made, earlier runs
+    included."""
     writes_on_caller: bool = False
     """Writes a call's usage, and its own signature, onto whatever span is current: such usage is
     a call's own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
@@ -21,6 +21,7 @@ from agentcost_collector.model.tables import codes
 from agentcost_collector.normalise.batch import Batch
 from agentcost_collector.normalise.context import accounts, pricing_context
 from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
+from agentcost_collector.normalise.emitters import emitter_flags
 from agentcost_collector.normalise.kinds import complete_kinds, kinds_of, store_operations
 from agentcost_collector.normalise.plan import (
     OWN_UNITS,
@@ -87,7 +88,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         **_resource_columns(spans, vocabulary),
         **_usage_columns(usage),
         **_other_meters(batch),
-        **_flags(batch, kind),
+        **emitter_flags(batch, kind),
     }
     return pa.table([columns[f.name].cast(f.type) for f in FACTS], schema=FACTS)
 
@@ -325,16 +326,6 @@ def _answered_from_cache(batch: Batch) -> np.ndarray:
     return answered
 
 
-def _has_any(batch: Batch, keys: frozenset[str]) -> np.ndarray:
-    """Which spans have any of these attributes."""
-    entries = batch.entries
-    wanted = np.array([key in keys for key in entries.keys] or [False])
-    has = np.zeros(batch.rows, dtype=bool)
-    if wanted.any():
-        has[entries.rows[wanted[entries.key_codes]]] = True
-    return has
-
-
 def _decimals(batch: Batch, field: str, to: pa.Decimal128Type) -> pa.Array:
     """A decimal fact, cut to the column's digits; unreadable text becomes NULL."""
     rows = batch.found.rows(field)
@@ -362,38 +353,6 @@ def _decimal(text: str, scale: int) -> Decimal | None:
     if not value.is_finite() or not 0 <= value < _AMOUNT_MAX:
         return None
     return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_EVEN, _WIDE)
-
-
-def _flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
-    """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
-    own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
-    sums = np.zeros(batch.rows, dtype=bool)
-    written = _has_any(batch, batch.vocabulary.caller_keys())
-    written &= ~(own_scope & batch.where(lambda d, s: d.writes_on_caller))
-    for i, dialect in enumerate(batch.vocabulary.dialects):
-        codes_ = [KINDS.index(k) for k in dialect.sums_this_call]
-        sums |= (batch.dialect == i) & np.isin(kind, codes_)
-    last = batch.where(lambda d, s: matches_scope(s, d.last_call_only))
-    return {
-        "sums_this_call": pa.array(sums & own_scope),
-        "writes_on_caller": pa.array(written),
-        "last_call_only": pa.array(last | _named(batch, lambda d: d.last_call_names)),
-        "tools_offered": pa.array(_has_any(batch, batch.vocabulary.presence_keys())),
-        "call_needs_usage": pa.array(_named(batch, lambda d: d.call_needs_usage)),
-        "loses_cache_write": pa.array(
-            batch.where(lambda d, s: matches_scope(s, d.loses_cache_write))
-        ),
-    }
-
-
-def _named(batch: Batch, pattern: Callable[[Dialect], str]) -> np.ndarray:
-    """Spans whose name matches a pattern of their own dialect."""
-    named = np.array([bool(pattern(d)) for d in batch.vocabulary.dialects] + [False])
-    rows = np.flatnonzero(named[batch.dialect])
-    matches = np.zeros(batch.rows, dtype=bool)
-    if len(rows):
-        matches[rows] = batch.by_name(rows, lambda d, name: bool(d and re.search(pattern(d), name)))
-    return matches
 
 
 def _nullable(values: np.ndarray) -> pa.Array:

@@ -492,6 +492,30 @@ def strands_lifetime():
     """
 
 
+def strands_lifetime_with_a_lost_chat():
+    """16. The chat of the second run never arrives: what its agent has added is its own step.
+
+    root feature=f scope=strands.telemetry.tracer
+      invoke_agent a op=invoke_agent by=strands-agents gen_ai.agent.name=a in=100 out=10 \
+start=1 end=10
+        chat op=chat by=strands-agents asked=gpt-4o in=100 out=10 start=2 end=9 | llm f 100 10
+      invoke_agent a op=invoke_agent by=strands-agents gen_ai.agent.name=a in=300 out=30 \
+start=11 end=20                                                           | agent f 200 20
+    """
+
+
+def strands_runs_of_two_agents():
+    """16. Another agent has a life of its own.
+
+    root feature=f scope=strands.telemetry.tracer
+      invoke_agent a op=invoke_agent by=strands-agents gen_ai.agent.name=a in=100 out=10 \
+start=1 end=10
+        chat op=chat by=strands-agents asked=gpt-4o in=100 out=10 start=2 end=9 | llm f 100 10
+      invoke_agent b op=invoke_agent by=strands-agents gen_ai.agent.name=b in=300 out=30 \
+start=11 end=20                                                           | agent f 300 30
+    """
+
+
 def strands_speech_session():
     """17. A session of speech has no calls beneath it: its span is the only one that counts.
 

@@ -56,6 +56,7 @@ DIALECT = Dialect(
     loses_cache_write=("openinference.instrumentation.langchain",),
     excludes_reasoning=("openinference.instrumentation.llama_index",),
     total_is_reported=True,
+    running_totals=("openinference.instrumentation.smolagents",),
     last_call_only=("openinference.instrumentation.google_genai",),
     tools_offered=("message.tool_calls.0.tool_call.function.name",),
 )

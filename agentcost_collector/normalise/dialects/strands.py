@@ -14,4 +14,5 @@ DIALECT = Dialect(
         "user_id": ("user.id",),
     },
     total_is_reported=True,
+    running_totals=("strands.telemetry.tracer", "strands-agents"),
 )
