@@ -9,7 +9,14 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support.amplify import SPANS_PER_REQUEST, amplified_file, amplify, restamp, spans_in
-from tests.support.recordings import names, read_frames, requests_of, truth_of, write_frames
+from tests.support.recordings import (
+    MEASURED,
+    names,
+    read_frames,
+    requests_of,
+    truth_of,
+    write_frames,
+)
 
 parsed = ExportTraceServiceRequest.FromString
 
@@ -68,7 +75,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_none_of_its_ids(tmp
     written = path.stat().st_mtime_ns
     assert amplified_file(tmp_path, 600).stat().st_mtime_ns == written
     with path.open("rb") as file:
-        assert list(read_frames(file)) == list(amplify(names(), 600))
+        assert list(read_frames(file)) == list(amplify(MEASURED, 600))
 
 
 def test_cutting_a_request_loses_no_span():
