@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentcost_collector.draft import Change, Draft
 
 _PACKAGE = "genai-prices"
+_REPOSITORY = "https://github.com/pydantic/genai-prices"
 
 ListArgument = Annotated[
     str, typer.Argument(metavar="LIST", help=f"Price list: {_PACKAGE}.", show_default=False)
@@ -101,7 +102,7 @@ def _drafts(
         )
     drafts = []
     for name in names:
-        urls = providers[name].pricing_urls or [f"https://pypi.org/project/{_PACKAGE}/"]
+        urls = providers[name].pricing_urls or [_REPOSITORY]
         offered = list(offered_skus(providers[name], lambda _model, _key: since))
         issuer = ISSUERS.get(name, name)
         origin = Origin(urls[0], method, today)
