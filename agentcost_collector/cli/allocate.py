@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcost_collector.cli.options import ConfigOption, DataOption, reading, settings_from
-from agentcost_collector.cli.text import aligned, amount, printable
+from agentcost_collector.cli.progress import waiting_for_ledger
+from agentcost_collector.cli.text import aligned, amount
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from agentcost_collector.settings import Settings
 
 _JOURNAL_ID = "allocate"
-_PAUSE_S = 0.2
 
 Days = tuple[date, date]
 
@@ -103,7 +103,7 @@ def allocate(
         allocation = _allocated(costs, settings, time.time_ns())
     else:
         with Ledger.open_in_turn(
-            settings.ledger_path, _JOURNAL_ID, settings.ledger, _waiting()
+            settings.ledger_path, _JOURNAL_ID, settings.ledger, waiting_for_ledger()
         ) as ledger:
             now_ns = time.time_ns()
             allocation = _allocated(costs, settings, now_ns)
@@ -111,19 +111,6 @@ def allocate(
                 ledger.commit(SPANS.empty_table(), allocation.entries, dict(ledger.state), now_ns)
     _write(allocation.charges, format)
     typer.echo(aligned(_summary(allocation, dry_run)), err=format is not Format.TABLE)
-
-
-def _waiting() -> Callable[[str], None]:
-    """Pauses; says once for whom."""
-    said = set()
-
-    def wait(holder: str) -> None:
-        if holder not in said:
-            typer.echo(f"waiting for {printable(holder)}", err=True)
-            said.add(holder)
-        time.sleep(_PAUSE_S)
-
-    return wait
 
 
 def _days(period: str | None, since: str | None, until: str | None) -> Days:

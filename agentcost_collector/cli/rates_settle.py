@@ -17,6 +17,7 @@ from agentcost_collector.cli.options import (
     reading,
     settings_from,
 )
+from agentcost_collector.cli.progress import waiting_for_ledger
 from agentcost_collector.cli.text import aligned, amount, printable
 from agentcost_collector.model.errors import ConfigError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from agentcost_collector.settings import Settings
 
 _JOURNAL_ID = "settle"
-_PAUSE_S = 0.2
 
 
 def settle(
@@ -58,7 +58,7 @@ def settle(
         charges, entries = _settled(settings, month, time.time_ns())
     else:
         directory, own = settings.ledger_path, settings.ledger
-        with Ledger.open_in_turn(directory, _JOURNAL_ID, own, _wait) as ledger:
+        with Ledger.open_in_turn(directory, _JOURNAL_ID, own, waiting_for_ledger()) as ledger:
             now_ns = time.time_ns()
             charges, entries = _settled(settings, month, now_ns)
             if entries.num_rows:
@@ -76,22 +76,23 @@ def _settled(settings: Settings, month: date, now_ns: int) -> tuple[pa.Table, pa
     from agentcost_collector.model.tables import conform
     from agentcost_collector.price import PERIOD_PREFIX, load_rate_book, settle_period
     from agentcost_collector.report import open_views
+    from agentcost_collector.report.sql import quoted
 
     book = load_rate_book(settings.rate_card_directories())
     after = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     days = [month - timedelta(days=2), after + timedelta(days=2)]  # of any time zone
     steps = STEPS.empty_table()
     with open_views(settings.data) as connection:
-        sold = [f"starts_with(rate_id, {_quoted(s + '@')})" for s in book.by_period]
-        sold += [f"contains(rate_id, {_quoted(',' + s + '@')})" for s in book.by_period]
+        sold = [f"starts_with(rate_id, {quoted(s + '@')})" for s in book.by_period]
+        sold += [f"contains(rate_id, {quoted(',' + s + '@')})" for s in book.by_period]
         if sold:
             query = (
                 f"SELECT {', '.join(STEPS.names)} FROM steps WHERE date >= ? AND date < ?"
                 f" AND ({' OR '.join(sold)})"
             )
             steps = conform(connection.sql(query, params=days).to_arrow_table(), STEPS)
-        kept = f"starts_with(rate_id, {_quoted(PERIOD_PREFIX)})"
-        kept += f" AND contains(rate_id, {_quoted(f'@{month:%Y-%m}')})"
+        kept = f"starts_with(rate_id, {quoted(PERIOD_PREFIX)})"
+        kept += f" AND contains(rate_id, {quoted(f'@{month:%Y-%m}')})"
         booked = conform(connection.sql(f"FROM ledger WHERE {kept}").to_arrow_table(), ENTRIES)
     charges = settle_period(steps, book, month)
     return charges, book_charges(charges, booked, now_ns, "restated", config=settings.book)
@@ -106,13 +107,5 @@ def _month(text: str) -> date:
     raise ConfigError(f"--period {printable(text)}: should be a month such as 2026-10")
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _sum(entries: pa.Table) -> Decimal:
     return sum((v for v in entries["cost_usd"].to_pylist() if v is not None), Decimal(0))
-
-
-def _wait(holder: str) -> None:
-    time.sleep(_PAUSE_S)

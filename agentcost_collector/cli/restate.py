@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,7 +24,7 @@ from agentcost_collector.cli.options import (
     settings_from,
     writing,
 )
-from agentcost_collector.cli.progress import progress_bar
+from agentcost_collector.cli.progress import progress_bar, waiting_for_ledger
 from agentcost_collector.cli.text import aligned, amount, printable
 from agentcost_collector.model.errors import ConfigError
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _END_NS = 2**63 - 1
-_PAUSE_S = 0.1
 _INSTANT = "a day (2026-11-01) or an instant (2026-11-01T12:00:00Z); without an offset it is UTC"
 
 
@@ -94,7 +92,12 @@ def restate(
     configure_logging(settings.log_level)
     keep_freed_memory()
     with _stoppable() as stopped, progress_bar("restate", "spans") as progress:
-        outside = Outside(progress, _waiter(stopped), stopped)
+
+        def end_where_stopped() -> None:
+            if stopped():
+                raise typer.Exit(_INTERRUPTED)
+
+        outside = Outside(progress, waiting_for_ledger(end_where_stopped), stopped)
         done = restate_history(settings, period, dry_run, outside)
     _write(done, dry_run, format)
     if done.interrupted:
@@ -131,22 +134,6 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         signal.signal(signal.SIGINT, usual)
-
-
-def _waiter(stopped: Callable[[], bool]) -> Callable[[str], None]:
-    told: set[str] = set()
-
-    def wait(holder: str) -> None:
-        if holder not in told:
-            typer.echo(
-                f"agentcost: waiting for {printable(holder)}, which has the ledger", err=True
-            )
-            told.add(holder)
-        if stopped():
-            raise typer.Exit(_INTERRUPTED)
-        time.sleep(_PAUSE_S)
-
-    return wait
 
 
 def _write(done: Restated, dry_run: bool, format: Format) -> None:  # noqa: A002
