@@ -87,7 +87,10 @@ CASES: dict[str, tuple[Callable[[Span], None], dict[str, Any] | str]] = {
         naming(parent_span_id=b"\1" * 4),
         {"cost_usd": COST, "parent_span_id": None},
     ),
-    "end before start": (at(AT, AT - 5 * SECOND), {"cost_usd": COST, "duration_ms": Decimal(-5000)}),
+    "end before start": (
+        at(AT, AT - 5 * SECOND),
+        {"cost_usd": COST, "duration_ms": Decimal(-5000)},
+    ),
     "end is 0 or long ago": (
         at(AT, 0),
         UNPRICED | {"cost_reason": "before_history", "date": "2020-01-01"},
