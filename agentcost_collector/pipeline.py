@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
 _LINKING_TRACES = 1_000
+_RECEIVER_KEEPS_MIB = 64  # a usual group of requests takes less; it is not part of their limit
 
 
 @dataclass
@@ -172,7 +173,7 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
-    keep_freed_memory()
+    keep_freed_memory(_RECEIVER_KEEPS_MIB)
     policy = read_policy(settings.policy).policy
     vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
     decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
