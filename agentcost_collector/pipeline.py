@@ -29,7 +29,7 @@ from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
-from agentcost_collector.model.payload import Outcome, Payload
+from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
@@ -174,16 +174,8 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
     keep_freed_memory(_RECEIVER_KEEPS_MIB)
-    policy = read_policy(settings.policy).policy
-    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
-    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
     journal = Journal.open(settings.journal_path, settings.journal)
-
-    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
-        decoded = decoder.decode(payloads)
-        if decoded.spans.num_rows or decoded.rejects.num_rows:
-            journal.append(decoded.spans, decoded.rejects)
-        return decoded.outcomes
+    store = into_journal(settings, journal)
 
     async def serve() -> None:
         receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
@@ -198,6 +190,23 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
         asyncio.run(serve())
     finally:
         journal.close()
+
+
+def into_journal(settings: Settings, journal: Journal) -> Store:
+    """Decodes a group of payloads and keeps it in `journal`; what a receiver hands its requests to.
+
+    Raises ConfigError where the policy file cannot be used."""
+    policy = read_policy(settings.policy).policy
+    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
+
+    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
+        decoded = decoder.decode(payloads)
+        if decoded.spans.num_rows or decoded.rejects.num_rows:
+            journal.append(decoded.spans, decoded.rejects)
+        return decoded.outcomes
+
+    return store
 
 
 # --- the pipeline process ------------------------------------------------------------------------
