@@ -215,7 +215,7 @@ def call(channel: grpc.Channel, body: bytes, way: str = "grpc", **options: Any) 
     try:
         answer = export(body, timeout=WAIT_S, compression=squeeze.get(way), **options)
     except grpc.RpcError as error:
-        trailers = {key: value for key, value in error.trailing_metadata() or ()}
+        trailers = dict(error.trailing_metadata() or ())
         status = Status.FromString(trailers.get("grpc-status-details-bin", b""))
         return Answer(error.code().name, None, status, trailers)
     return Answer("OK", ExportTraceServiceResponse.FromString(answer))

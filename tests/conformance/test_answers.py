@@ -131,24 +131,19 @@ def test_24_our_faults_by_http(server, way, fault):
         (400, "POST", "/v1/traces", {}, MALFORMED),
         (404, "POST", "/v1/logs", {}, b""),
         (405, "PUT", "/v1/traces", {}, b""),
-        (413, "POST", "/v1/traces", {"Content-Length": str(2**40)}, b""),
         (415, "POST", "/v1/traces", {"Content-Encoding": "zstd"}, b""),
         (503, "POST", "/v1/traces", {}, b"fault"),
     ],
 )
 def test_25_every_refusal_has_a_status(server, media, code, method, path, headers, body):
-    """Every 4xx and 5xx answer is a google.rpc.Status with a sentence, in the request's encoding."""
+    """Every 4xx and 5xx answer is a google.rpc.Status with a sentence, encoded as the request."""
     if body == b"fault":
         server.faults.append(KeyError())
         body = b"{}" if media == JSON else b""
-    if code == 413:
-        server.http.close()
     answer = server.request(method, path, body, {"Content-Type": media, **headers})
     assert answer.code == code
     assert answer.headers["Content-Type"] == media
     assert answer.message.endswith(".")
-    if code == 413:
-        server.http.close()
 
 
 @pytest.mark.parametrize("media", [PROTOBUF, JSON])
