@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,17 +18,53 @@ from deltalake.transaction import AddAction
 
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory, sync, write_part
-from agentcost_collector.ledger.layout import FACTS, Kind, app_id, batch_of, declared, part_name
-from agentcost_collector.ledger.rows import Part, statistics
+from agentcost_collector.ledger.layout import (
+    FACTS,
+    Kind,
+    app_id,
+    declared,
+    origin_of,
+    part_name,
+    short,
+)
+from agentcost_collector.ledger.rows import Part, partition_of, statistics
 from agentcost_collector.model.errors import ConfigError, TransientError
 from agentcost_collector.model.partition import PARTITION
 
-# A transaction that expires is a replay accepted; log entries hold our counters.
+_CAMEL = {
+    "partition_values": "partitionValues",
+    "modification_time": "modificationTime",
+    "data_change": "dataChange",
+}
+# A transaction that expires is a replay accepted; log entries hold our counters, and say until
+# they are cleaned up by us which data files are to be deleted.
 _PROPERTIES = {
-    "delta.appendOnly": "true",
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 3650 days",
+    "delta.deletedFileRetentionDuration": "interval 2 days",
 }
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A live data file, as the log describes it."""
+
+    path: str
+    """Relative to the table."""
+    size: int
+    rows: int
+    at_ns: int
+    """When it was committed; of a merged file the newest of what was merged."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A commit that adds no batch: data files that replace others, or only go."""
+
+    removed: Sequence[DataFile]
+    added: Sequence[AddAction]
+    rows_gone: Mapping[str, int]
+    """Counters to be raised, by application id; empty where the rows stay."""
 
 
 class Log:
@@ -54,7 +92,7 @@ class Log:
                 directory,
                 declared(kind),
                 partition_by=list(PARTITION),
-                configuration=_PROPERTIES,
+                configuration={**_PROPERTIES, "delta.appendOnly": kind.append_only},
             )
             sync(log_entry(directory, 0))
             sync(directory / "_delta_log")
@@ -81,6 +119,14 @@ class Log:
         batches = batch_rows(self._delta, self._journal_id)
         return sum(rows for batch, rows in batches.items() if batch > batch_seq)
 
+    def files(self) -> list[DataFile]:
+        """Every live data file."""
+        return data_files(self._delta)
+
+    def rows_gone(self, app: str) -> int:
+        """A counter of `Change.rows_gone`."""
+        return int(self._delta.transaction_version(app) or 0)
+
     def append(
         self, parts: Iterable[Part], facts: Mapping[str, Any], now_ns: int
     ) -> tuple[str, ...]:
@@ -103,7 +149,14 @@ class Log:
                 schema=declared(self.kind),
                 partition_by=list(PARTITION),
                 commit_properties=CommitProperties(
-                    custom_metadata={FACTS: {**facts, "app_id": self.app, "files": len(adds)}},
+                    custom_metadata={
+                        FACTS: {
+                            **facts,
+                            "app_id": self.app,
+                            "files": len(adds),
+                            "at_ns": now_ns,
+                        }
+                    },
                     app_transactions=[Transaction(self.app, batch_seq)],
                 ),
                 post_commithook_properties=PostCommitHookProperties(
@@ -115,16 +168,59 @@ class Log:
             self._note(adds, before, now_ns)
         return tuple(add.path for add in adds)
 
+    def change(self, change: Change, now_ns: int) -> None:
+        """Commit a change of data files, all of it or nothing; on disk on return.
+
+        The Delta library has no such commit that keeps to our way of writing files, so the log
+        entry is written here. What was removed stays on the disk until `swept`.
+        """
+        with world_errors(self.directory):
+            self._delta.update_incremental()
+            before = self.version
+            _publish(log_entry(self.directory, before + 1), self._actions(change, now_ns))
+            self._delta.update_incremental()
+            self._note(list(change.added), before, now_ns)
+            self.live = live_files(self._delta)
+        assert self.live.keys().isdisjoint(file.path for file in change.removed)
+
+    def _actions(self, change: Change, now_ns: int) -> Iterator[dict[str, Any]]:
+        at_ms = now_ns // 10**6
+        facts = {"files": len(change.added), "removed": len(change.removed), "at_ns": now_ns}
+        operation = "DELETE" if change.rows_gone else "OPTIMIZE"
+        yield {"commitInfo": {"timestamp": at_ms, "operation": operation, FACTS: facts}}
+        for app, rows in change.rows_gone.items():
+            version = self.rows_gone(app) + rows
+            yield {"txn": {"appId": app, "version": version, "lastUpdated": at_ms}}
+        for file in change.removed:
+            yield {
+                "remove": {
+                    "path": file.path,
+                    "deletionTimestamp": at_ms,
+                    "dataChange": bool(change.rows_gone),
+                    "extendedFileMetadata": True,
+                    "partitionValues": partition_of(file.path),
+                    "size": file.size,
+                }
+            }
+        for add in change.added:
+            yield {"add": {_CAMEL.get(name, name): value for name, value in asdict(add).items()}}
+
     def _write(self, part: Part, name: str, now_ns: int) -> AddAction:
+        return self.write(part, name, now_ns, self._config, data_change=True)
+
+    def write(
+        self, part: Part, name: str, at_ns: int, config: Config, data_change: bool
+    ) -> AddAction:
+        """Write a data file, durable; what a commit says to add it."""
         relative = f"environment={part.environment}/date={part.date.isoformat()}/{name}"
         assert relative not in self.live, "a committed file is never written again"
-        size = write_part(part.rows, self.directory / relative, self.kind, self._config)
+        size = write_part(part.rows, self.directory / relative, self.kind, config)
         return AddAction(
             path=relative,
             size=size,
-            partition_values={"environment": part.environment, "date": part.date.isoformat()},
-            modification_time=now_ns // 10**6,
-            data_change=True,
+            partition_values=partition_of(relative),
+            modification_time=at_ns // 10**6,
+            data_change=data_change,
             stats=statistics(part),
         )
 
@@ -163,20 +259,36 @@ def live_files(delta: DeltaTable) -> dict[str, int]:
     return {path: ms * 10**6 for path, ms in zip(adds["path"].to_pylist(), at_ms, strict=True)}
 
 
-def batch_rows(delta: DeltaTable, journal_id: str) -> dict[int, int]:
-    """Rows of each batch that a journal committed to a table, by batch_seq."""
+def data_files(delta: DeltaTable) -> list[DataFile]:
+    """Every live data file."""
     adds = pa.table(delta.get_add_actions(flatten=True))
+    names = ("path", "size_bytes", "num_records", "modification_time")
+    columns = [adds[name].to_pylist() for name in names]
+    return [
+        DataFile(path, size, rows, at_ms * 10**6)
+        for path, size, rows, at_ms in zip(*columns, strict=True)
+    ]
+
+
+def batch_rows(delta: DeltaTable, journal_id: str) -> dict[int, int]:
+    """Rows that a journal committed to a table and that are kept, by batch_seq; merged ones count
+    as of the last of their batches."""
     rows: dict[int, int] = {}
-    for path, count in zip(adds["path"].to_pylist(), adds["num_records"].to_pylist(), strict=True):
-        batch = batch_of(path, journal_id)
-        if batch is not None:
-            rows[batch] = rows.get(batch, 0) + count
+    for file in data_files(delta):
+        origin = origin_of(file.path)
+        if origin and origin.journal == short(journal_id):
+            rows[origin.batch_seq] = rows.get(origin.batch_seq, 0) + file.rows
     return rows
 
 
 def log_entry(directory: Path, version: int) -> Path:
     """File of one version in the Delta log of a table."""
     return directory / "_delta_log" / f"{version:020d}.json"
+
+
+def version_of(path: Path) -> int:
+    """Version of a file in a Delta log: of an entry or a checkpoint."""
+    return int(path.name.partition(".")[0])
 
 
 def read_actions(entry: Path) -> list[dict[str, Any]] | None:
@@ -195,6 +307,20 @@ def facts_of(actions: list[dict[str, Any]]) -> dict[str, Any] | None:
         if isinstance(facts, dict):
             return facts
     return None
+
+
+def _publish(entry: Path, actions: Iterable[Mapping[str, Any]]) -> None:
+    """Write a log entry where there is none, durable and whole from its first moment."""
+    temporary = entry.with_name(f".{entry.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(json.dumps(action).encode() + b"\n" for action in actions)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, entry)  # refused where somebody else has committed
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(entry.parent)
 
 
 @contextlib.contextmanager
