@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.assemble import OpenTraces, unique_spans
-from agentcost_collector.book import book_charges
+from agentcost_collector.book import book_charges, closed_traces, with_standing
 from agentcost_collector.decode import Decoder, json_to_protobuf
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
-from agentcost_collector.ledger import Booked, Ledger, is_wanted
+from agentcost_collector.ledger import Booked, Ledger, Upkeep, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
 _LINKING_TRACES = 1_000
+_HOUR_NS = 3600 * 10**9
+_UPKEEP_COMMITS = 500  # after so many the ledger is looked after, however little time has passed
 
 
 @dataclass
@@ -123,16 +125,25 @@ class Settler:
         """What to book for whole traces. Spans of other traces that they link to, at hand or
         stored, may say who pays."""
         trace_ids = pc.unique(traces.spans.column("trace_id"))
+        retired_before = self._ledger.spans_retired_before
+        closed = [trace_ids.slice(0, 0)]
         links = traces.spans.column("links").combine_chunks()
         targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
         linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
         targets = _without(targets, pc.unique(linked.column("trace_id")))
         if len(targets):
             oldest = pc.min(traces.spans.column("start_ns")).as_py()
-            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+            stored = self._ledger.booked(targets, oldest)
+            linked = concat([linked, stored.spans], SPANS)
+            if retired_before:
+                gone = closed_traces(stored.entries, retired_before)
+                closed.append(linking_to(traces.spans, gone))
         charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
         if linked.num_rows:
             charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        if retired_before:
+            closed.append(closed_traces(traces.entries, retired_before))
+            charges = with_standing(charges, traces.entries, pa.concat_arrays(closed))
         return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
 
 
@@ -153,6 +164,14 @@ def _spread(spans: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
 
 def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
     return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
+
+
+def linking_to(spans: pa.Table, trace_ids: pa.Array) -> pa.Array:
+    """Traces among SPANS that link to one of the given traces."""
+    links = spans["links"].combine_chunks()
+    hit = pc.is_in(links.flatten().field("trace_id"), value_set=trace_ids)
+    rows = pc.list_parent_indices(links).filter(hit)
+    return pc.unique(spans["trace_id"].combine_chunks().take(rows))
 
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
@@ -244,9 +263,43 @@ def _follow(
         ledger.archive_cards(*archived_set(rulebook.rates))
         metrics.read_ledger(settings.data)
         follower = Follower(journal, ledger, rulebook, settings, metrics)
+        caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
-            if not follower.step(time.time_ns(), time.monotonic_ns()):
+            moved = follower.step(time.time_ns(), time.monotonic_ns())
+            if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
+
+
+class Caretaker:
+    """Upkeep of the ledger between two turns of the follower, a bounded piece at a time."""
+
+    def __init__(self, ledger: Ledger, every_h: float) -> None:
+        self._ledger = ledger
+        self._every_ns = every_h * _HOUR_NS
+        self._due_ns: float = 0
+        self._batch_seq = ledger.batch_seq
+        self._pieces: Iterator[Upkeep] = iter(())
+
+    def step(self, now_ns: int, steady_ns: int) -> bool:
+        """Does the next piece of what is due. False when there is nothing to do."""
+        committed = self._ledger.batch_seq - self._batch_seq
+        if self._every_ns and (steady_ns >= self._due_ns or committed >= _UPKEEP_COMMITS):
+            self._due_ns = steady_ns + self._every_ns
+            self._batch_seq = self._ledger.batch_seq
+            self._pieces = self._ledger.upkeep(now_ns)
+        piece = next(self._pieces, None)
+        if piece is None:
+            return False
+        for refusal in piece.refused:
+            log.error("compaction_refused", error=refusal)
+        if piece.files_merged or piece.spans_retired or piece.files_deleted:
+            log.info("ledger_looked_after", **_said(piece))
+        return True
+
+
+def _said(piece: Upkeep) -> dict[str, int]:
+    """What was done, without what was not."""
+    return {name: done for name, done in asdict(piece).items() if done and name != "refused"}
 
 
 class Follower:

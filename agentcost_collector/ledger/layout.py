@@ -21,6 +21,9 @@ FACTS = "agentcost"
 RETIRED = "agentcost/retired"
 """Delta application whose version counts the rows that were retired from a table; followed by
 /<digest of a journal> it counts those of that journal."""
+RETIRED_BEFORE = f"{RETIRED}/before"
+"""Delta application whose version is the first day of which no evidence was retired, in days
+since 1970."""
 
 _NAMED = re.compile(r"(part|merged)-([0-9a-f]{12})-(\d+)-[0-9a-f]+\.parquet")
 

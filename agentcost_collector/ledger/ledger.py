@@ -16,7 +16,14 @@ from agentcost_collector.ledger.compact import Merge, merge, plan
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
 from agentcost_collector.ledger.index import Group
-from agentcost_collector.ledger.layout import ENTRY_ROWS, RETIRED, SPAN_ROWS, Kind, checked, short
+from agentcost_collector.ledger.layout import (
+    ENTRY_ROWS,
+    RETIRED_BEFORE,
+    SPAN_ROWS,
+    Kind,
+    checked,
+    short,
+)
 from agentcost_collector.ledger.log import Change, Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
 from agentcost_collector.ledger.recovery import repair_log
@@ -29,7 +36,7 @@ from agentcost_collector.ledger.state import (
     state_of,
 )
 from agentcost_collector.ledger.turns import Turn, Wait, ask, is_wanted, take
-from agentcost_collector.ledger.upkeep import Upkeep, expired, retirement, sweep
+from agentcost_collector.ledger.upkeep import Upkeep, day_or_none, expired, retirement, sweep
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.partition import closed_environment
 from agentcost_collector.model.schemas import ENTRIES, SPANS
@@ -177,9 +184,9 @@ class Ledger:
             archive(self._directory, name, cards)
 
     @property
-    def spans_retired(self) -> int:
-        """Rows of evidence that were taken out of the table because of their age, ever."""
-        return self._spans.rows_gone(RETIRED)
+    def spans_retired_before(self) -> date | None:
+        """First day of which no evidence was retired; None where none ever was."""
+        return day_or_none(self._spans.version_of(RETIRED_BEFORE))
 
     def upkeep(self, now_ns: int, before: date | None = None) -> Iterator[Upkeep]:
         """Merge small files, retire old evidence, delete what nobody needs: a piece a turn.
@@ -197,7 +204,7 @@ class Ledger:
                     yield done
         old = expired(self._spans.files(), self._config, now_ns)
         if old:
-            self._change(self._spans, retirement(old), now_ns)
+            self._change(self._spans, retirement(self._spans, old, self._config, now_ns), now_ns)
             yield Upkeep(spans_retired=sum(file.rows for file in old))
         with world_errors(self._directory):
             acknowledge_versions(self._directory, self._spans, self._ledger)

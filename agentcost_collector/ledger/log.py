@@ -63,8 +63,8 @@ class Change:
 
     removed: Sequence[DataFile]
     added: Sequence[AddAction]
-    rows_gone: Mapping[str, int]
-    """Counters to be raised, by application id; empty where the rows stay."""
+    versions: Mapping[str, int]
+    """New versions of Delta applications of ours; empty where all rows stay."""
 
 
 class Log:
@@ -123,8 +123,8 @@ class Log:
         """Every live data file."""
         return data_files(self._delta)
 
-    def rows_gone(self, app: str) -> int:
-        """A counter of `Change.rows_gone`."""
+    def version_of(self, app: str) -> int:
+        """Version of a Delta application, 0 before its first."""
         return int(self._delta.transaction_version(app) or 0)
 
     def append(
@@ -186,17 +186,16 @@ class Log:
     def _actions(self, change: Change, now_ns: int) -> Iterator[dict[str, Any]]:
         at_ms = now_ns // 10**6
         facts = {"files": len(change.added), "removed": len(change.removed), "at_ns": now_ns}
-        operation = "DELETE" if change.rows_gone else "OPTIMIZE"
+        operation = "DELETE" if change.versions else "OPTIMIZE"
         yield {"commitInfo": {"timestamp": at_ms, "operation": operation, FACTS: facts}}
-        for app, rows in change.rows_gone.items():
-            version = self.rows_gone(app) + rows
+        for app, version in change.versions.items():
             yield {"txn": {"appId": app, "version": version, "lastUpdated": at_ms}}
         for file in change.removed:
             yield {
                 "remove": {
                     "path": file.path,
                     "deletionTimestamp": at_ms,
-                    "dataChange": bool(change.rows_gone),
+                    "dataChange": bool(change.versions),
                     "extendedFileMetadata": True,
                     "partitionValues": partition_of(file.path),
                     "size": file.size,

@@ -17,11 +17,19 @@ from agentcost_collector.ledger.archive import read_archive
 from agentcost_collector.ledger.compact import plan
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import read_json
-from agentcost_collector.ledger.layout import ENTRY_ROWS, RETIRED, SPAN_ROWS, Kind, checked, short
+from agentcost_collector.ledger.layout import (
+    ENTRY_ROWS,
+    RETIRED,
+    RETIRED_BEFORE,
+    SPAN_ROWS,
+    Kind,
+    checked,
+    short,
+)
 from agentcost_collector.ledger.log import batch_rows, data_files, live_files
 from agentcost_collector.ledger.rows import read_pieces, read_rows
 from agentcost_collector.ledger.state import STATE, newest_facts, settled_batches
-from agentcost_collector.ledger.upkeep import Upkeep, expired, planned
+from agentcost_collector.ledger.upkeep import Upkeep, day_or_none, expired, planned
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 
 
@@ -74,6 +82,11 @@ class LedgerReader:
         """Evidence rows that were taken out of the table because of their age, ever."""
         delta = open_table(self._directory, SPAN_ROWS)
         return int(delta.transaction_version(RETIRED) or 0) if delta else 0
+
+    def spans_retired_before(self) -> date | None:
+        """First day of which no evidence was retired; None where none ever was."""
+        delta = open_table(self._directory, SPAN_ROWS)
+        return day_or_none(int(delta.transaction_version(RETIRED_BEFORE) or 0)) if delta else None
 
     def log_entries(self) -> int:
         """Entries in the logs of both tables, checkpoints left out."""

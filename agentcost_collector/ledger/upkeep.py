@@ -13,13 +13,14 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from agentcost_collector.ledger.compact import Merge
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.index import HOUR_NS
-from agentcost_collector.ledger.layout import RETIRED, origin_of
+from agentcost_collector.ledger.layout import RETIRED, RETIRED_BEFORE, origin_of
 from agentcost_collector.ledger.log import Change, DataFile, Log, facts_of, read_actions, version_of
 from agentcost_collector.ledger.rows import day_of
 from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
@@ -60,20 +61,30 @@ def planned(merges: Iterable[Merge], expired: Iterable[DataFile]) -> Upkeep:
 
 def expired(files: Iterable[DataFile], config: Config, now_ns: int) -> list[DataFile]:
     """Evidence of days that are kept no longer; whole days, by the partition."""
-    if not config.spans_kept_days:
-        return []
-    first = now_ns // DAY_NS - config.spans_kept_days
+    first = _first_day(config, now_ns)
     return [file for file in files if day_of(file.path).toordinal() - EPOCH_DAY < first]
 
 
-def retirement(files: list[DataFile]) -> Change:
-    """Takes these files out of the table and counts their rows, in all and for each journal."""
+def retirement(log: Log, files: list[DataFile], config: Config, now_ns: int) -> Change:
+    """Takes these files out of the table, and counts their rows, in all and for each journal."""
     gone: Counter[str] = Counter()
     for file in files:
         origin = origin_of(file.path)
         gone[RETIRED] += file.rows
         gone[f"{RETIRED}/{origin.journal if origin else ''}"] += file.rows
-    return Change(files, (), gone)
+    versions = {app: log.version_of(app) + rows for app, rows in gone.items()}
+    first = max(_first_day(config, now_ns), log.version_of(RETIRED_BEFORE))
+    return Change(files, (), {**versions, RETIRED_BEFORE: first})
+
+
+def _first_day(config: Config, now_ns: int) -> int:
+    """First day of which evidence is kept, in days since 1970."""
+    return now_ns // DAY_NS - config.spans_kept_days if config.spans_kept_days else 0
+
+
+def day_or_none(number: int) -> date | None:
+    """The day that RETIRED_BEFORE counts to; None for its beginning."""
+    return date.fromordinal(EPOCH_DAY + number) if number else None
 
 
 def sweep(log: Log, config: Config, now_ns: int) -> Upkeep:
