@@ -22,10 +22,11 @@ import structlog
 
 from agentcost_collector.assemble import OpenTraces, unique_spans
 from agentcost_collector.book import book_charges, closed_traces, with_standing
-from agentcost_collector.decode import Decoder, json_to_protobuf
+from agentcost_collector.caretaker import Caretaker
+from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
-from agentcost_collector.ledger import Booked, Ledger, Upkeep, is_wanted
+from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
@@ -42,9 +43,8 @@ from agentcost_collector.settings import Settings
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
-_HOUR_NS = 3600 * 10**9
-_UPKEEP_COMMITS = 500  # after so many the ledger is looked after, however little time has passed
 
 
 @dataclass
@@ -209,13 +209,32 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await stop.wait()
+        while not await _waited(stop, _RELEASE_S):
+            await asyncio.to_thread(_release, journal)
         await receiver.stop(settings.stop_grace_s)
 
     try:
         asyncio.run(serve())
     finally:
         journal.close()
+
+
+async def _waited(stop: asyncio.Event, seconds: float) -> bool:
+    """Whether `stop` is set, or was while waiting."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _release(journal: Journal) -> None:
+    """Carries out what `agentcost quarantine retry` asked for."""
+    try:
+        if released := journal.release_asked(released_spans):
+            log.info("quarantine_released", spans=released)
+    except TransientError as error:  # the request is still there
+        log.error("quarantine_not_released", error=str(error), again_in_s=_RELEASE_S)
 
 
 # --- the pipeline process ------------------------------------------------------------------------
@@ -268,38 +287,6 @@ def _follow(
             moved = follower.step(time.time_ns(), time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
-
-
-class Caretaker:
-    """Upkeep of the ledger between two turns of the follower, a bounded piece at a time."""
-
-    def __init__(self, ledger: Ledger, every_h: float) -> None:
-        self._ledger = ledger
-        self._every_ns = every_h * _HOUR_NS
-        self._due_ns: float = 0
-        self._batch_seq = ledger.batch_seq
-        self._pieces: Iterator[Upkeep] = iter(())
-
-    def step(self, now_ns: int, steady_ns: int) -> bool:
-        """Does the next piece of what is due. False when there is nothing to do."""
-        committed = self._ledger.batch_seq - self._batch_seq
-        if self._every_ns and (steady_ns >= self._due_ns or committed >= _UPKEEP_COMMITS):
-            self._due_ns = steady_ns + self._every_ns
-            self._batch_seq = self._ledger.batch_seq
-            self._pieces = self._ledger.upkeep(now_ns)
-        piece = next(self._pieces, None)
-        if piece is None:
-            return False
-        for refusal in piece.refused:
-            log.error("compaction_refused", error=refusal)
-        if piece.files_merged or piece.spans_retired or piece.files_deleted:
-            log.info("ledger_looked_after", **_said(piece))
-        return True
-
-
-def _said(piece: Upkeep) -> dict[str, int]:
-    """What was done, without what was not."""
-    return {name: done for name, done in asdict(piece).items() if done and name != "refused"}
 
 
 class Follower:

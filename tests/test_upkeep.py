@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger
-from agentcost_collector.pipeline import Caretaker, Settler
+from agentcost_collector.pipeline import Settler
 from agentcost_collector.price import archived_set
 from agentcost_collector.settings import Settings
 from tests.cli.command import agentcost, parse_facts

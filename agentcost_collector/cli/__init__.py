@@ -22,6 +22,7 @@ from agentcost_collector.cli import (
     duckdb_file,
     explain,
     policy,
+    quarantine,
     rates_commands,
     replay,
     restate,
@@ -84,6 +85,7 @@ app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(policy.app, name="policy")
 app.command("compact")(compact.compact)
+app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)

@@ -16,12 +16,11 @@ from pathlib import PurePath
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.transaction import AddAction
 
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.index import HOUR_NS
 from agentcost_collector.ledger.layout import Kind, merged_name, origin_of, stored
-from agentcost_collector.ledger.log import DataFile, Log
+from agentcost_collector.ledger.log import DataFile, Log, Written
 from agentcost_collector.ledger.rows import day_of, partition_of, parts, read_pieces
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.schemas import SIGNED
@@ -88,7 +87,7 @@ def plan(
     return merges
 
 
-def merge(log: Log, wanted: Merge, config: Config) -> AddAction:
+def merge(log: Log, wanted: Merge, config: Config) -> Written:
     """Write the rows of these files as one file, durable; it is not committed.
 
     CorruptionError where a file cannot be read, or what was read back differs from what was there.
@@ -107,8 +106,8 @@ def merge(log: Log, wanted: Merge, config: Config) -> AddAction:
     assert last
     newest_ns = max(file.at_ns for file in wanted.files)
     name = merged_name(last.journal, last.batch_seq, [file.path for file in wanted.files])
-    added = log.write(part, name, newest_ns, config, data_change=False)
-    path = log.directory / added.path
+    written = log.write_file(part, name, newest_ns, config, data_change=False)
+    path = log.directory / written.add.path
     again = list(read_pieces(path, log.kind))
     same = (
         len(rows) == wanted.rows
@@ -123,7 +122,7 @@ def merge(log: Log, wanted: Merge, config: Config) -> AddAction:
             f" {PurePath(wanted.files[0].path).name} on would not keep their {wanted.rows} rows and"
             " sums when merged; nothing was changed, restore these files from a backup"
         )
-    return added
+    return written
 
 
 def sum_up(pieces: Iterable[pa.Table], kind: Kind) -> Sums:

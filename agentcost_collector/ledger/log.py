@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
@@ -67,6 +67,16 @@ class Change:
     """New versions of Delta applications of ours; empty where all rows stay."""
 
 
+class Written(NamedTuple):
+    """A data file that is on disk and not yet in the log."""
+
+    add: AddAction
+    path: str
+    """Below the ledger's directory."""
+    digest: str
+    """SHA-256."""
+
+
 class Log:
     """Writing side of one table. `live` maps each data file's relative path to its commit, in ns.
 
@@ -114,6 +124,16 @@ class Log:
         """Number of the last batch that our journal committed here, 0 before the first."""
         return int(self._delta.transaction_version(self.app) or 0)
 
+    def files_after(self, batch_seq: int) -> list[str]:
+        """Relative paths of files that our journal committed here in batches after that one."""
+        ours = short(self._journal_id)
+        origins = {path: origin_of(path) for path in self.live}
+        return sorted(
+            path
+            for path, origin in origins.items()
+            if origin and origin.journal == ours and origin.batch_seq > batch_seq
+        )
+
     def rows_after(self, batch_seq: int) -> int:
         """Rows that our journal committed here in batches after that one."""
         batches = batch_rows(self._delta, self._journal_id)
@@ -127,21 +147,28 @@ class Log:
         """Version of a Delta application, 0 before its first."""
         return int(self._delta.transaction_version(app) or 0)
 
-    def append(
-        self, parts: Iterable[Part], facts: Mapping[str, Any], now_ns: int
+    def write(self, parts: Iterable[Part], batch_seq: int, now_ns: int) -> list[Written]:
+        """Write the data files of a batch, which nobody sees before `commit`. On disk on return;
+        TransientError where the disk refused."""
+        assert batch_seq > self.batch_seq, "a batch is committed once"
+        with world_errors(self.directory):
+            return [
+                self._write(part, part_name(self._journal_id, batch_seq, number), now_ns)
+                for number, part in enumerate(parts)
+            ]
+
+    def commit(
+        self, written: Sequence[Written], facts: Mapping[str, Any], now_ns: int
     ) -> tuple[str, ...]:
-        """Write the parts and commit them as batch `facts["batch_seq"]`; their relative paths.
+        """Commit these files as batch `facts["batch_seq"]`; their relative paths.
 
         Everything is on disk on return. ConfigError where another process committed for the same
         journal, TransientError where the disk or the log refused.
         """
         batch_seq = facts["batch_seq"]
         assert batch_seq > self.batch_seq, "a batch is committed once"
+        adds = [file.add for file in written]
         with world_errors(self.directory):
-            adds = [
-                self._write(part, part_name(self._journal_id, batch_seq, number), now_ns)
-                for number, part in enumerate(parts)
-            ]
             before = self.version
             self._delta.create_write_transaction(
                 adds,
@@ -204,17 +231,17 @@ class Log:
         for add in change.added:
             yield {"add": {_CAMEL.get(name, name): value for name, value in asdict(add).items()}}
 
-    def _write(self, part: Part, name: str, now_ns: int) -> AddAction:
-        return self.write(part, name, now_ns, self._config, data_change=True)
+    def _write(self, part: Part, name: str, now_ns: int) -> Written:
+        return self.write_file(part, name, now_ns, self._config, data_change=True)
 
-    def write(
+    def write_file(
         self, part: Part, name: str, at_ns: int, config: Config, data_change: bool
-    ) -> AddAction:
-        """Write a data file, durable; what a commit says to add it."""
-        relative = f"environment={part.environment}/date={part.date.isoformat()}/{name}"
+    ) -> Written:
+        """Write a data file, which nobody sees before it is committed. On disk on return."""
+        relative = f"{part.path}/{name}"
         assert relative not in self.live, "a committed file is never written again"
-        size = write_part(part.rows, self.directory / relative, self.kind, config)
-        return AddAction(
+        size, digest = write_part(part.rows, self.directory / relative, self.kind, config)
+        add = AddAction(
             path=relative,
             size=size,
             partition_values=partition_of(relative),
@@ -222,6 +249,7 @@ class Log:
             data_change=data_change,
             stats=statistics(part),
         )
+        return Written(add, f"{self.kind.name}/{relative}", digest)
 
     def _sync_log(self, before: int) -> None:
         for version in range(before + 1, self.version + 1):
