@@ -67,6 +67,9 @@ bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 bench-restate: $(READY) ## CPU and memory of restating a million steps
 	$(BIN)/python -m tests.bench.restate
 
+bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
+	$(BIN)/python -m tests.bench.commits
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -74,5 +77,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate lock clean
+.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate bench-commits lock clean
 .DEFAULT_GOAL := help

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.assemble import OpenTraces, unique_spans
-from agentcost_collector.book import book_charges
+from agentcost_collector.book import book_charges, closed_traces, with_standing
+from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
@@ -126,16 +127,25 @@ class Settler:
         """What to book for whole traces. Spans of other traces that they link to, at hand or
         stored, may say who pays."""
         trace_ids = pc.unique(traces.spans.column("trace_id"))
+        retired_before = self._ledger.spans_retired_before
+        closed = [trace_ids.slice(0, 0)]
         links = traces.spans.column("links").combine_chunks()
         targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
         linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
         targets = _without(targets, pc.unique(linked.column("trace_id")))
         if len(targets):
             oldest = pc.min(traces.spans.column("start_ns")).as_py()
-            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+            stored = self._ledger.booked(targets, oldest)
+            linked = concat([linked, stored.spans], SPANS)
+            if retired_before:
+                gone = closed_traces(stored.entries, retired_before)
+                closed.append(linking_to(traces.spans, gone))
         charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
         if linked.num_rows:
             charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        if retired_before:
+            closed.append(closed_traces(traces.entries, retired_before))
+            charges = with_standing(charges, traces.entries, pa.concat_arrays(closed))
         return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
 
 
@@ -156,6 +166,14 @@ def _spread(spans: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
 
 def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
     return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
+
+
+def linking_to(spans: pa.Table, trace_ids: pa.Array) -> pa.Array:
+    """Traces among SPANS that link to one of the given traces."""
+    links = spans["links"].combine_chunks()
+    hit = pc.is_in(links.flatten().field("trace_id"), value_set=trace_ids)
+    rows = pc.list_parent_indices(links).filter(hit)
+    return pc.unique(spans["trace_id"].combine_chunks().take(rows))
 
 
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
@@ -276,8 +294,10 @@ def _follow(
         ledger.archive_cards(*archived_set(rulebook.rates))
         metrics.read_ledger(settings.data)
         follower = Follower(journal, ledger, rulebook, settings, metrics)
+        caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
-            if not follower.step(time.time_ns(), time.monotonic_ns()):
+            moved = follower.step(time.time_ns(), time.monotonic_ns())
+            if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
 
 

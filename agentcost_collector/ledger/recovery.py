@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import structlog
 
 from agentcost_collector.ledger.disk import move_aside, read_json, write_again
-from agentcost_collector.ledger.log import facts_of, log_entry, read_actions
+from agentcost_collector.ledger.log import facts_of, log_entry, read_actions, version_of
 from agentcost_collector.model.errors import CorruptionError
 
 _logger = structlog.get_logger(__name__)
@@ -63,11 +63,13 @@ def _is_whole(entry: Path) -> bool:
     facts = facts_of(actions)
     if facts is None:
         return True  # not ours: nothing more can be said about it
+    adds, removes = (sum(name in action for action in actions) for name in ("add", "remove"))
+    if (adds, removes) != (facts["files"], facts.get("removed", 0)):
+        return False
+    if "app_id" not in facts:
+        return True  # a change of data files
     expected = {"appId": facts["app_id"], "version": facts["batch_seq"]}
-    adds = sum("add" in action for action in actions)
-    return adds == facts["files"] and any(
-        a.get("txn", {}) | expected == a.get("txn") for a in actions
-    )
+    return any(a.get("txn", {}) | expected == a.get("txn") for a in actions)
 
 
 def _repair_checkpoint(directory: Path, aside: Path, versions: list[int]) -> None:
@@ -75,7 +77,9 @@ def _repair_checkpoint(directory: Path, aside: Path, versions: list[int]) -> Non
     pointer = log / "_last_checkpoint"
     checkpoints = sorted(log.glob("*.checkpoint.parquet"))
     torn = [path for path in checkpoints[-1:] if not _is_readable(path)]
-    if torn and versions != list(range(len(versions))):
+    whole = [path for path in checkpoints[-2:-1] if _is_readable(path)]
+    first = version_of(whole[0]) + 1 if whole else 0
+    if torn and not set(range(first, version_of(torn[0]) + 1)) <= set(versions):
         raise CorruptionError(f"{torn[0]} is damaged and the log before it was cleaned up")
     if pointer.exists() and (torn or read_json(pointer) is None):
         torn.append(pointer)
