@@ -39,9 +39,9 @@ def book_charges(
     `wanted` is CHARGES of some traces; `booked` is all ENTRIES of the same traces (a trace that
     is only in `booked` is reversed whole). A charge equal to a standing one in every column of
     CHARGES but `card_digest` yields nothing. Rows of traces without any entry are `first`, all
-    others `correction`. Sorted by trace_id, started_at, step_id, sign. `batch_seq` and `row_no` are
-    0: the ledger numbers its rows. Cost: O(wanted), plus about 3 us a charge of traces that have
-    entries.
+    others `correction`. Sorted by trace_id, started_at, step_id, sign. `journal` is empty and
+    `batch_seq` and `row_no` are 0: the ledger names its rows. Cost: O(wanted), plus about 3 us a
+    charge of traces that have entries.
     """
     wanted = _with_closed_environment(conform(wanted, CHARGES), config)
     if not booked.num_rows:
@@ -144,6 +144,7 @@ def _entries(content: pa.Table, sign: int, reason: str, now_ns: int, date: pa.Ar
         pa.array(np.full(rows, sign, np.int8)),
         pa.repeat(pa.scalar(reason, pa.string()), rows),
         pa.array(np.full(rows, now_ns // 1000, np.int64)).cast(ENTRIES.field("booked_at").type),
+        pa.repeat(pa.scalar("", pa.string()), rows),
         pa.array(np.zeros(rows, np.int64)),
         pa.array(np.zeros(rows, np.int32)),
         date,

@@ -74,17 +74,18 @@ def app_id(journal_id: str) -> str:
 
 def part_name(journal_id: str, batch_seq: int, number: int) -> str:
     """Name of a data file; the same batch of the same journal always has the same name."""
-    return f"part-{_short(journal_id)}-{batch_seq:010d}-{number}.parquet"
+    return f"part-{short(journal_id)}-{batch_seq:010d}-{number}.parquet"
 
 
 def batch_of(path: str, journal_id: str) -> int | None:
     """Batch of a data file, None where another journal or program wrote it."""
-    written = re.fullmatch(rf"part-{_short(journal_id)}-(\d+)-\d+\.parquet", Path(path).name)
+    written = re.fullmatch(rf"part-{short(journal_id)}-(\d+)-\d+\.parquet", Path(path).name)
     return int(written[1]) if written else None
 
 
-def _short(journal_id: str) -> str:
-    """A digest: two journals must never share a name, and an id may hold any character."""
+def short(journal_id: str) -> str:
+    """A journal in file names and entries: 12 hex digits of a digest, as two journals must never
+    share a name and an id may hold any character."""
     return hashlib.sha256(journal_id.encode()).hexdigest()[:12]
 
 

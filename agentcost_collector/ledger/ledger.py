@@ -14,7 +14,7 @@ from agentcost_collector.ledger.archive import archive
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
 from agentcost_collector.ledger.index import Group
-from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
+from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked, short
 from agentcost_collector.ledger.log import Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
 from agentcost_collector.ledger.recovery import repair_log
@@ -53,16 +53,16 @@ class Ledger:
     """
 
     def __init__(
-        self, directory: Path, turn: Turn, spans: Log, ledger: Log, config: Config
+        self, directory: Path, journal_id: str, turn: Turn, logs: tuple[Log, Log], config: Config
     ) -> None:
         self._directory = directory
+        self._journal = short(journal_id)
         self._turn = turn
-        self._spans = spans
-        self._ledger = ledger
+        self._spans, self._ledger = logs
         self._config = config
         self._failed = False
-        self.state: Mapping[str, int] = state_of(directory, ledger)
-        self._lookup = Lookup.open(directory, spans, ledger, config)
+        self.state: Mapping[str, int] = state_of(directory, self._ledger)
+        self._lookup = Lookup.open(directory, *logs, config)
 
     @classmethod
     def open(cls, directory: Path, journal_id: str, config: Config) -> Self:
@@ -91,11 +91,11 @@ class Ledger:
             make_directory(directory)
             turn = locked(directory)
             try:
-                spans, ledger = (
-                    _open_log(directory, kind, journal_id, config)
-                    for kind in (SPAN_ROWS, ENTRY_ROWS)
+                logs = (
+                    _open_log(directory, SPAN_ROWS, journal_id, config),
+                    _open_log(directory, ENTRY_ROWS, journal_id, config),
                 )
-                return cls(directory, turn, spans, ledger, config)
+                return cls(directory, journal_id, turn, logs, config)
             except BaseException:
                 turn.close()
                 raise
@@ -178,9 +178,9 @@ class Ledger:
         """Append new evidence and entries, durable on return, and `state` with them.
 
         `spans` must hold no span that `booked` returned; `found` says that `booked` was asked for
-        all these traces, so that the index knows their other files. `batch_seq` and `row_no` of
-        the entries are given here. Nothing to append and an unchanged state makes no commit.
-        TransientError where the disk refused, ConfigError where another process commits for the
+        all these traces, so that the index knows their other files. `journal`, `batch_seq`
+        and `row_no` of the entries are given here. Nothing to append and an unchanged state makes
+        no commit. TransientError where the disk refused, ConfigError where another process commits for the
         same journal.
         """
         if self._failed:
@@ -222,6 +222,7 @@ class Ledger:
         if rows:
             assert not entries["date"].null_count, "book dates every entry"
             numbers = {
+                "journal": pa.repeat(pa.scalar(self._journal), rows),
                 "batch_seq": pa.array(np.full(rows, batch_seq, np.int64)),
                 "row_no": pa.array(np.arange(rows, dtype=np.int32)),
             }

@@ -232,12 +232,14 @@ ENTRIES = pa.schema(
         pa.field("sign", pa.int8(), nullable=False),  # +1 booked, -1 reversal
         ("entry_reason", _TEXT),  # first late restated
         ("booked_at", _TIME),
+        pa.field("journal", _TEXT, nullable=False),  # as in data file names
         pa.field("batch_seq", pa.int64(), nullable=False),
         pa.field("row_no", pa.int32(), nullable=False),
         ("date", pa.date32()),  # partition: UTC day of ended_at
     ]
 )
-"""Money and quantities carry the sign, so SUM over entries is always right."""
+"""Money and quantities carry the sign, so SUM over entries is always right. `journal`, `batch_seq`
+and `row_no` name an entry, also after its data file was rewritten."""
 
 SIGNED = (
     *TOKENS,

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from agentcost_collector.model.schemas import ENTRIES, MONEY, SIGNED, SPANS, TOKENS
 
-_BOOKING = ("sign", "entry_reason", "booked_at", "batch_seq", "row_no")
+_BOOKING = ("sign", "entry_reason", "booked_at", "journal", "batch_seq", "row_no")
 _PARTITIONS = {"environment": "VARCHAR", "date": "DATE"}
 _STEP_COLUMNS = [name for name in ENTRIES.names if name not in _BOOKING]
 

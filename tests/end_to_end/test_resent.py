@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 QUICK = {"assemble__settle_ms": "100", "assemble__idle_ms": "300", "poll_ms": "20"}
-BOOKING = ("entry_reason", "booked_at", "batch_seq", "row_no")
+BOOKING = ("entry_reason", "booked_at", "journal", "batch_seq", "row_no")
 
 
 class Sender:

@@ -51,6 +51,7 @@ def entry(trace: int, number: int = 0, cost: Decimal | None = Decimal("0.1"), **
         "sign": 1,
         "entry_reason": "first",
         "booked_at": datetime(2026, 5, 28, 20, tzinfo=UTC),
+        "journal": "",
         "batch_seq": 0,
         "row_no": 0,
         "date": date(2026, 5, 28),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import resource
 from collections.abc import Iterator
@@ -62,9 +63,11 @@ def test_a_commit_is_read_back_exactly(tmp_path):
     assert found.spans.schema.equals(SPANS)
     assert found.entries.schema.equals(ENTRIES)
     assert by_trace(found.spans).to_pylist() == spans.to_pylist()
+    journal = hashlib.sha256(b"journal-1").hexdigest()[:12]
     wanted = entries.to_pylist()
     for number, row in enumerate(wanted):
-        row |= {"batch_seq": 1, "row_no": number, "environment": row["environment"] or "none"}
+        row |= {"journal": journal, "batch_seq": 1, "row_no": number}
+        row["environment"] = row["environment"] or "none"
     assert by_trace(found.entries).to_pylist() == wanted
     ledger.close()
 

@@ -49,6 +49,7 @@ def booked(batch_seq: int = 1, **changes: Any) -> dict[str, Any]:
         "sign": 1,
         "entry_reason": "first",
         "booked_at": NOON,
+        "journal": "000000000001",
         "batch_seq": batch_seq,
         "row_no": 0,
     }

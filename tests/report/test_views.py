@@ -30,7 +30,7 @@ VIEWS = (
     "rates",
     "budgets",
 )
-NOT_IN_STEPS = {"sign", "entry_reason", "booked_at", "batch_seq", "row_no"}
+NOT_IN_STEPS = {"sign", "entry_reason", "booked_at", "journal", "batch_seq", "row_no"}
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[object, ...]]:
