@@ -303,7 +303,7 @@ def drive(config, messages):
         await committer.stop()
         endpoint.close()
 
-    coming, sent, admission = iter(messages), [], Admission(config.bytes_in_flight_max)
+    coming, sent, admission = iter(messages), [], Admission(config.body_bytes_max, 0)
     headers = [(b"content-type", b"application/x-protobuf")]
     scope = {"type": "http", "method": "POST", "path": "/v1/traces", "headers": headers}
     asyncio.run(main())
