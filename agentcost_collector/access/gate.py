@@ -98,7 +98,9 @@ class TokenGate:
             advice="Its sender drops what it sent: nothing of it will be in the ledger.",
         )
         refusal = {"reason": reason, "scope": str(scope), "alike_since": since}
-        self._audit.try_append({"event": "refused", "who": {"token": token_id, "peer": peer}, **refusal})
+        self._audit.try_append(
+            {"event": "refused", "who": {"token": token_id, "peer": peer}, **refusal}
+        )
 
     def _tell_of_expiry(self, token: Token) -> None:
         if self._since_told("expires", token.id) is not None:

@@ -176,7 +176,9 @@ class Certificates:
     def _unusable(self, fault: Exception) -> str:
         names = ", ".join(str(p) for p in (self._cert, self._key, self._client_ca) if p)
         why = getattr(fault, "reason", None) or getattr(fault, "strerror", None) or fault
-        return f"{names}: cannot be used for TLS: {why}; give a certificate and its key as PEM files"
+        return (
+            f"{names}: cannot be used for TLS: {why}; give a certificate and its key as PEM files"
+        )
 
     @staticmethod
     def _grpc_configuration(loaded: _Loaded) -> grpc.ServerCertificateConfiguration:
