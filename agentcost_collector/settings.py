@@ -36,6 +36,7 @@ from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.price import bundled_rate_cards
 from agentcost_collector.receive.address import parse
 from agentcost_collector.receive.config import Config as ReceiveConfig
+from agentcost_collector.report.config import Config as ReportConfig
 
 PREFIX = "AGENTCOST_"
 
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     assemble: AssembleConfig = AssembleConfig()
     attribute: AttributeConfig = AttributeConfig()
     ledger: LedgerConfig = LedgerConfig()
+    report: ReportConfig = ReportConfig()
 
     @property
     def journal_path(self) -> Path:

@@ -24,6 +24,7 @@ from agentcost_collector.cli import (
     rates_commands,
     replay,
     restate,
+    rollup,
     send,
     serve,
     sql,
@@ -89,6 +90,7 @@ app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
+app.command("rollup")(rollup.rollup)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(policy.app, name="policy")

@@ -38,5 +38,6 @@ def duckdb_file(
     from agentcost_collector.report import write_views
 
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
-    write_views(settings.data, output, rates_table(settings.rate_card_directories()))
+    rates_of = rates_table(settings.rate_card_directories())
+    write_views(settings.data, output, rates_of, settings.report)
     typer.echo(f"{output}: views over {settings.data.absolute()}")

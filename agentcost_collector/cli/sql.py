@@ -95,7 +95,8 @@ def sql(
 ) -> None:
     """Ask the ledger with one SELECT.
 
-    Views: ledger, steps, runs, sessions, chargeback, unattributed, spans, rates, budgets.
+    Views: ledger, steps, runs, sessions, chargeback, unattributed, hours, days, spans,
+    rates, budgets.
     """
     from agentcost_collector.report import open_views, select
 
@@ -103,7 +104,7 @@ def sql(
         raise ConfigError("--format parquet writes binary: name a file with --output")
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
     rates = _rates(settings) if "rates" in query.lower() else None
-    connection = open_views(settings.data, rates)
+    connection = open_views(settings.data, rates, settings.report)
     rows = _counted(select(connection, query, timeout, rows_max))
     if output is None:
         _write(rows, format, sys.stdout)

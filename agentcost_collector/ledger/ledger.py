@@ -178,10 +178,10 @@ class Ledger:
         """Append new evidence and entries, durable on return, and `state` with them.
 
         `spans` must hold no span that `booked` returned; `found` says that `booked` was asked for
-        all these traces, so that the index knows their other files. `journal`, `batch_seq`
-        and `row_no` of the entries are given here. Nothing to append and an unchanged state makes
-        no commit. TransientError where the disk refused, ConfigError where another process commits for the
-        same journal.
+        all these traces, so that the index knows their other files. `journal`, `batch_seq` and
+        `row_no` of the entries are given here. Nothing to append and an unchanged state makes no
+        commit. TransientError where the disk refused, ConfigError where another process commits
+        for the same journal.
         """
         if self._failed:
             raise TransientError(f"{self._directory}: a commit failed; open the ledger again")

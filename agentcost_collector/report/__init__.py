@@ -1,13 +1,16 @@
 """Outlet: the ledger as SQL views, and what they say about who costs what.
 
 In: the file lists of the Delta logs, through `ledger.LedgerReader`. Out: a DuckDB connection with
-the views `ledger steps runs sessions chargeback unattributed spans rates budgets`, and Arrow
-tables.
-Invariants: nothing is written; SUM of any money or quantity over `ledger`, `steps` and `runs` is
-the same for every filter on columns that they share; money stays DECIMAL(38,12).
+the views `ledger steps runs sessions chargeback unattributed hours days spans rates budgets`, and
+Arrow tables.
+Invariants: nothing but cubes is written; SUM of any money or quantity over `ledger`, `steps`,
+`runs`, `hours` and `days` is the same for every filter on columns that they share; money stays
+DECIMAL(38,12).
 """
 
+from agentcost_collector.report.config import Config
 from agentcost_collector.report.query import select, write_parquet
+from agentcost_collector.report.roll_up import RolledUp, roll_up
 from agentcost_collector.report.showback import SHOWBACK, Totals, totals
 from agentcost_collector.report.spend import SPEND, hourly_spend
 from agentcost_collector.report.uses import allocated_entries, uses_of
@@ -18,10 +21,13 @@ __all__ = [
     "RATES",
     "SHOWBACK",
     "SPEND",
+    "Config",
+    "RolledUp",
     "Totals",
     "allocated_entries",
     "hourly_spend",
     "open_views",
+    "roll_up",
     "select",
     "totals",
     "uses_of",

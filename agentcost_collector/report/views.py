@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,8 @@ from agentcost_collector.ledger.reader import LedgerReader, Snapshot
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.cubes import Cubes
 from agentcost_collector.report.query import sentence
 
 RATES = pa.schema(
@@ -57,33 +60,42 @@ _OURS = {
     "sessions",
     "chargeback",
     "unattributed",
+    "hours",
+    "days",
     "spans",
     "rates",
     "budgets",
 }
 
 
-def open_views(data: Path, rates: pa.Table | None = None) -> duckdb.DuckDBPyConnection:
+def open_views(
+    data: Path, rates: pa.Table | None = None, config: Config | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection in memory with all views over the newest commit in the data folder `data`.
 
     It can read the ledger's files and nothing else, writes nothing and cannot be reconfigured;
     it does not spill to disk. `rates` is the rate book as a table, shown as it is.
     """
-    snapshot = _snapshot(data)
+    snapshot = snapshot_of(data)
+    cubes = Cubes.of(data, snapshot, config or Config())
     connection = duckdb.connect(":memory:")
-    _create(connection, snapshot, rates)
-    _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files])
+    _create(connection, snapshot, cubes, rates)
+    _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files, *cubes.readable()])
     return connection
 
 
-def write_views(data: Path, output: Path, rates: pa.Table | None = None) -> None:
+def write_views(
+    data: Path, output: Path, rates: pa.Table | None = None, config: Config | None = None
+) -> None:
     """A DuckDB file with all views over the newest commit, by absolute paths, for other clients.
 
-    Later commits are not in it: write it again. Replaces a file that it wrote before; raises
-    ConfigError where `output` is anything else, or cannot be written.
+    Later commits are not in it: write it again. It reads no cubes, which may be replaced. Replaces
+    a file that it wrote before; raises ConfigError where `output` is anything else, or cannot be
+    written.
     """
     _refuse_foreign(output)
-    snapshot = _snapshot(data)
+    snapshot = snapshot_of(data)
+    cubes = replace(Cubes.of(data, snapshot, config or Config()), fresh=())
     target = output.resolve()
     fresh = target.with_name(f".{target.name}.new")
     leftovers = [fresh, fresh.with_name(f"{fresh.name}.wal")]
@@ -91,7 +103,7 @@ def write_views(data: Path, output: Path, rates: pa.Table | None = None) -> None
         for file in leftovers:
             file.unlink(missing_ok=True)
         with duckdb.connect(str(fresh)) as connection:
-            _create(connection, snapshot, rates)
+            _create(connection, snapshot, cubes, rates)
         fresh.replace(target)
     except (OSError, duckdb.Error) as fault:
         raise ConfigError(f"{output}: cannot be written: {sentence(fault)}") from fault
@@ -101,13 +113,13 @@ def write_views(data: Path, output: Path, rates: pa.Table | None = None) -> None
                 file.unlink(missing_ok=True)
 
 
-def _snapshot(data: Path) -> Snapshot:
+def snapshot_of(data: Path) -> Snapshot:
+    """The newest commit of the ledger in a data folder."""
     return LedgerReader(data.absolute() / _LEDGER_FOLDER).snapshot()
 
 
-def _create(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, rates: pa.Table | None
-) -> None:
+def create_tables(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """The views `ledger` and `spans`. CorruptionError where a data file cannot be read."""
     for name, files, columns in (
         ("ledger", snapshot.ledger_files, sql.LEDGER_COLUMNS),
         ("spans", snapshot.span_files, sql.SPAN_COLUMNS),
@@ -117,12 +129,22 @@ def _create(
             connection.execute(sql.files_view(name, files, columns, types))
         except duckdb.Error as fault:
             raise CorruptionError(f"{name} cannot be read: {sentence(fault)}") from fault
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    cubes: Cubes,
+    rates: pa.Table | None,
+) -> None:
+    create_tables(connection, snapshot)
     for statement in (
         sql.steps_view(),
         sql.runs_view(),
         sql.sessions_view(),
         sql.chargeback_view(),
         sql.unattributed_view(),
+        *cubes.views(),
     ):
         connection.execute(statement)
     for name, table in (

@@ -26,6 +26,8 @@ VIEWS = (
     "sessions",
     "chargeback",
     "unattributed",
+    "hours",
+    "days",
     "spans",
     "rates",
     "budgets",

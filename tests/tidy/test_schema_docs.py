@@ -16,6 +16,8 @@ VIEWS = (
     "sessions",
     "chargeback",
     "unattributed",
+    "hours",
+    "days",
     "spans",
     "rates",
     "budgets",

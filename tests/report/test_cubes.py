@@ -1,0 +1,194 @@
+"""The cubes of hours and days are the ledger, whatever was booked and rolled up in which order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentcost_collector.model.errors import CorruptionError, TransientError
+from agentcost_collector.report import Config, RolledUp, open_views, roll_up
+from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
+
+HOUR_NS = 3600 * 10**9
+NOW_NS = int(NOON.timestamp()) * 10**9
+
+instants = st.integers(0, 4 * 24 * 60).map(lambda minutes: NOON + timedelta(minutes=minutes))
+amounts = st.none() | st.decimals(0, 10**12, places=12, allow_nan=False)
+steps = st.tuples(instants, st.sampled_from([None, "a", "b"]), amounts, st.integers(0, 10**15))
+batches = st.lists(st.lists(steps, min_size=1, max_size=6), min_size=1, max_size=4)
+zones = st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"])
+
+
+def _rolled(data: Path, config: Config, now_ns: int = NOW_NS) -> RolledUp:
+    return roll_up(data, config, now_ns, lambda done, total: None)
+
+
+def _days(data: Path, config: Config, view: str) -> dict:
+    query = f"SELECT day, feature, sum(cost_usd), sum(steps), sum(input_tokens) FROM {view}"
+    rows = open_views(data, config=config).sql(f"{query} GROUP BY ALL").fetchall()
+    return {
+        (day, feature): (Fraction(cost or 0), int(steps), int(tokens))
+        for day, feature, cost, steps, tokens in rows
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches, zones, st.data())
+def test_cubes_are_the_ledger(drawn: list, zone: str, choice: st.DataObject) -> None:
+    """After every commit, rolled up or not, and through reversals: the same sums by day of the
+    organisation, to the last decimal; rolling up twice makes nothing."""
+    config = Config(time_zone=zone)
+    standing: list[dict] = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        for number, contents in enumerate(drawn):
+            gone = [e for e in standing if choice.draw(st.booleans())]
+            new = [_entry(number, row, *content) for row, content in enumerate(contents)]
+            write_ledger(data, [[*(reversed_of(e, number) for e in gone), *new]])
+            standing = [e for e in standing if e not in gone] + new
+            truth: dict = defaultdict(lambda: (Fraction(0), 0, 0))
+            for e in standing:
+                key = (e["ended_at"].astimezone(ZoneInfo(zone)).date(), e["feature"])
+                cost, steps, tokens = truth[key]
+                more = (Fraction(e["cost_usd"] or 0), 1, e["input_tokens"])
+                truth[key] = (cost + more[0], steps + more[1], tokens + more[2])
+            assert _days(data, config, "hours") == _days(data, config, "days") == truth
+            if choice.draw(st.booleans()):
+                _rolled(data, config)
+                assert _days(data, config, "hours") == _days(data, config, "days") == truth
+                assert _rolled(data, config).made == 0
+
+
+def _entry(batch: int, row: int, at: datetime, feature: object, cost: object, tokens: int) -> dict:
+    return booked(
+        batch,
+        step_id=f"{batch}/{row}",
+        feature=feature,
+        started_at=at,
+        ended_at=at,
+        date=at.date(),
+        cost_usd=cost,
+        input_tokens=tokens,
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "ended_at", "hour", "day"),
+    [
+        ("UTC", "2026-03-01T23:59:59.999999", "2026-03-01T23:00", date(2026, 3, 1)),
+        ("Europe/Berlin", "2026-03-01T23:10", "2026-03-01T23:00", date(2026, 3, 2)),
+        ("Asia/Kolkata", "2026-03-01T18:29:59", "2026-03-01T17:30", date(2026, 3, 1)),
+        ("Asia/Kolkata", "2026-03-01T18:30:00", "2026-03-01T18:30", date(2026, 3, 2)),
+        ("Asia/Kathmandu", "2026-03-01T18:14:59", "2026-03-01T17:15", date(2026, 3, 1)),
+        # both hours called two o'clock on the night when summer ends
+        ("Europe/Berlin", "2026-10-25T00:30", "2026-10-25T00:00", date(2026, 10, 25)),
+        ("Europe/Berlin", "2026-10-25T01:30", "2026-10-25T01:00", date(2026, 10, 25)),
+        # the half hour by which Lord Howe goes back
+        ("Australia/Lord_Howe", "2026-04-04T14:20", "2026-04-04T14:00", date(2026, 4, 5)),
+        ("Australia/Lord_Howe", "2026-04-04T15:20", "2026-04-04T14:30", date(2026, 4, 5)),
+    ],
+)
+def test_an_hour_is_that_of_the_clock_on_the_wall(
+    tmp_path: Path, zone: str, ended_at: str, hour: str, day: date
+) -> None:
+    """Hours and days begin where the organisation's clock says so, also off the full hour."""
+    at, starts = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (ended_at, hour))
+    write_ledger(tmp_path, [[booked(ended_at=at, date=at.date())]])
+    for _ in range(2):
+        views = open_views(tmp_path, config=Config(time_zone=zone))
+        rows = views.sql("SELECT epoch_us(hour), day FROM hours").fetchall()
+        assert rows == [(int(starts.timestamp()) * 10**6, day)]
+        _rolled(tmp_path, Config(time_zone=zone))
+
+
+def test_an_allocated_cost_keeps_its_day(tmp_path: Path) -> None:
+    """It ends with the last instant of its period in UTC, which is the next month in Tokyo."""
+    at = datetime(2026, 3, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    write_ledger(tmp_path, [[booked(kind="allocated", ended_at=at, date=at.date())]])
+    views = open_views(tmp_path, config=Config(time_zone="Asia/Tokyo"))
+    rows = views.sql("SELECT hour, day, cost_usd FROM hours").fetchall()
+    assert rows == [(None, date(2026, 3, 31), Decimal("0.00035"))]
+
+
+def test_unpriced_is_no_zero(tmp_path: Path) -> None:
+    """Steps without a price add up to NULL, also where a price was taken back."""
+    priced = booked(step_id="s")
+    unpriced = booked(2, step_id="s", cost_usd=None, cost_status="unpriced")
+    write_ledger(tmp_path, [[priced], [reversed_of(priced, 2), unpriced]])
+    for _ in range(2):
+        rows = open_views(tmp_path).sql("SELECT cost_usd, cost_status, steps FROM days").fetchall()
+        assert rows == [(None, "unpriced", 1)]
+        _rolled(tmp_path, Config())
+
+
+def test_only_days_with_new_entries_are_made(tmp_path: Path) -> None:
+    """Two days, then one entry more on the first: one is made again. A replaced cube goes after an
+    hour, when no reader can have it at hand any more."""
+    days = [booked(step_id=str(n), date=date(2026, 3, n)) for n in (1, 2)]
+    write_ledger(tmp_path, [days])
+    assert _rolled(tmp_path, Config()) == RolledUp(days=2, made=2)
+    write_ledger(tmp_path, [[booked(2, step_id="late", date=date(2026, 3, 1))]])
+    assert _rolled(tmp_path, Config()) == RolledUp(days=2, made=1)
+    first = tmp_path / "rollups" / "date=2026-03-01"
+    assert len(list(first.iterdir())) == 4
+    for file in first.iterdir():
+        os.utime(file, ns=(NOW_NS, NOW_NS))
+    write_ledger(tmp_path, [[booked(3, step_id="later", date=date(2026, 3, 1))]])
+    _rolled(tmp_path, Config(), NOW_NS + HOUR_NS + 1)
+    assert len(list(first.iterdir())) == 2
+    assert open_views(tmp_path).sql("SELECT sum(steps) FROM hours").fetchall() == [(4,)]
+
+
+def test_another_time_zone_makes_other_cubes(tmp_path: Path) -> None:
+    """A cube cut by another clock is not read."""
+    late = NOON.replace(hour=23)
+    write_ledger(tmp_path, [[booked(ended_at=late)]])
+    _rolled(tmp_path, Config())
+    tokyo = Config(time_zone="Asia/Tokyo")
+    assert _rolled(tmp_path, tokyo).made == 1
+    assert open_views(tmp_path, config=tokyo).sql("SELECT day FROM days").fetchall() == [
+        (date(2026, 3, 2),)
+    ]
+
+
+def test_a_run_that_was_cut_off_leaves_no_cube(tmp_path: Path) -> None:
+    """Hours without days, and a half-written file, count for nothing."""
+    write_ledger(tmp_path, [[booked()]])
+    _rolled(tmp_path, Config())
+    (folder,) = (tmp_path / "rollups").iterdir()
+    (days,) = folder.glob("days-*")
+    days.rename(folder / f".{days.name}.77.tmp")
+    (hours,) = folder.glob("hours-*")
+    hours.write_bytes(b"PAR1")
+    assert open_views(tmp_path).sql("SELECT steps FROM hours").fetchall() == [(1,)]
+    assert _rolled(tmp_path, Config()).made == 1
+    assert open_views(tmp_path).sql("SELECT steps FROM hours").fetchall() == [(1,)]
+
+
+def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
+    """A ledger file that is gone, and a folder that is a file, each in one sentence."""
+    write_ledger(tmp_path, [[booked()]])
+    (tmp_path / "rollups").write_text("")
+    with pytest.raises(TransientError, match="rollups"):
+        _rolled(tmp_path, Config())
+    (tmp_path / "rollups").unlink()
+    (file,) = (tmp_path / "ledger" / "ledger").rglob("*.parquet")
+    file.write_bytes(b"PAR1 this is none PAR1")
+    with pytest.raises(CorruptionError, match="ledger"):
+        _rolled(tmp_path, Config())
+
+
+def test_an_empty_ledger_has_empty_cubes(tmp_path: Path) -> None:
+    """Nothing to make, and views without rows."""
+    assert _rolled(tmp_path, Config()) == RolledUp(days=0, made=0)
+    assert open_views(tmp_path).sql("SELECT * FROM days").fetchall() == []
