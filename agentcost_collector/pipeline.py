@@ -23,7 +23,7 @@ import structlog
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
 from agentcost_collector.assemble import OpenTraces, unique_spans
 from agentcost_collector.book import book_charges
-from agentcost_collector.decode import Decoder, json_to_protobuf
+from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
@@ -44,6 +44,7 @@ from agentcost_collector.settings import Settings
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
 
 
@@ -200,13 +201,32 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await stop.wait()
+        while not await _waited(stop, _RELEASE_S):
+            await asyncio.to_thread(_release, journal)
         await receiver.stop(settings.stop_grace_s)
 
     try:
         asyncio.run(serve())
     finally:
         journal.close()
+
+
+async def _waited(stop: asyncio.Event, seconds: float) -> bool:
+    """Whether `stop` is set, or was while waiting."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _release(journal: Journal) -> None:
+    """Carries out what `agentcost quarantine retry` asked for."""
+    try:
+        if released := journal.release_asked(released_spans):
+            log.info("quarantine_released", spans=released)
+    except TransientError as error:  # the request is still there
+        log.error("quarantine_not_released", error=str(error), again_in_s=_RELEASE_S)
 
 
 # --- the pipeline process ------------------------------------------------------------------------

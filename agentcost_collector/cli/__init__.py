@@ -21,6 +21,7 @@ from agentcost_collector.cli import (
     duckdb_file,
     explain,
     policy,
+    quarantine,
     rates_commands,
     replay,
     restate,
@@ -94,6 +95,7 @@ app.command("rollup")(rollup.rollup)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(policy.app, name="policy")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
 app.add_typer(token.app, name="token")

@@ -44,7 +44,8 @@ def status(data: DataOption = None) -> None:
 def _journal(settings: Settings) -> Iterator[Fact]:
     """What the receiver acknowledged, and how far the pipeline is with it.
 
-    Conservation: acknowledged = waiting + open + stored + exact repeats, each counted by itself.
+    Conservation: acknowledged = waiting + open + stored + exact repeats, and quarantined = still
+    there + released + repeats + dropped, each counted by itself.
     """
     from agentcost_collector.journal import JournalReader
     from agentcost_collector.ledger import LedgerReader
@@ -55,6 +56,7 @@ def _journal(settings: Settings) -> Iterator[Fact]:
     journal = JournalReader.open(settings.journal_path, settings.journal)
     try:
         counts, head, first = journal.totals(), journal.head(), journal.first()
+        aside = journal.quarantine_kept()
     finally:
         journal.close()
     read, opened = progress.get("spans_read", 0), progress.get("spans_open", 0)
@@ -72,6 +74,12 @@ def _journal(settings: Settings) -> Iterator[Fact]:
     yield "spans repeated", repeated
     yield "conservation", "ok" if read == opened + stored + repeated else "DIFFERENCE"
     yield "spans quarantined", counts.spans_quarantined
+    yield "in quarantine", aside
+    yield "released from quarantine", counts.spans_released
+    yield "repeated in quarantine", counts.quarantine_repeated
+    yield "dropped from quarantine", counts.quarantine_dropped
+    gone = counts.spans_released + counts.quarantine_repeated + counts.quarantine_dropped
+    yield "quarantine adds up", "ok" if counts.spans_quarantined == aside + gone else "DIFFERENCE"
     yield "traces open", progress.get("traces_open", 0)
 
 

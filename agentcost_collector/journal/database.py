@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from agentcost_collector.journal import quarantine
 from agentcost_collector.model.errors import ConfigError, CorruptionError, TransientError
 
 FORMAT_VERSION = 1
@@ -20,13 +21,17 @@ _PAGE_BYTES = 16_384
 _CHECKPOINT_PAGES = 256
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     journal_id TEXT NOT NULL,
     head INTEGER NOT NULL,
     spans_acknowledged INTEGER NOT NULL,
-    spans_quarantined INTEGER NOT NULL
+    spans_quarantined INTEGER NOT NULL,
+    spans_released INTEGER NOT NULL,
+    quarantine_repeated INTEGER NOT NULL,
+    quarantine_dropped INTEGER NOT NULL,
+    quarantine_bytes INTEGER NOT NULL
 );
 CREATE TABLE batches (
     position INTEGER PRIMARY KEY,
@@ -36,19 +41,7 @@ CREATE TABLE batches (
     digest BLOB NOT NULL,
     body BLOB NOT NULL
 );
-CREATE TABLE quarantine (
-    number INTEGER PRIMARY KEY,
-    position INTEGER NOT NULL,
-    reason TEXT,
-    detail TEXT,
-    trace_id TEXT,
-    span_id TEXT,
-    name TEXT,
-    scope_name TEXT,
-    resource TEXT,
-    received_at_ns INTEGER
-);
-"""
+{quarantine.TABLE}"""
 
 _RETRY = {
     sqlite3.SQLITE_BUSY,
@@ -101,7 +94,7 @@ def create(file: Path, busy_timeout_ms: int, journal_id: str) -> None:
         with transaction(db):
             for statement in _TABLES.split(";")[:-1]:
                 db.execute(statement)
-            db.execute("INSERT INTO state VALUES (1, ?, 0, 0, 0)", (journal_id,))
+            db.execute("INSERT INTO state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0)", (journal_id,))
             db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
     for directory in (file.parent, file.parent.parent):
         sync_directory(directory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,7 +18,8 @@ from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, check
 from agentcost_collector.ledger.log import Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
 from agentcost_collector.ledger.recovery import repair_log
-from agentcost_collector.ledger.rows import Part, parts, span_partitions
+from agentcost_collector.ledger.rows import Part, by_trace, parts, span_partitions
+from agentcost_collector.ledger.seals import Chain, file_digest, file_line, seal_batch
 from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of
 from agentcost_collector.ledger.turns import Turn, Wait, ask, is_wanted, take
 from agentcost_collector.model.errors import TransientError
@@ -56,11 +57,16 @@ class Ledger:
         self, directory: Path, journal_id: str, turn: Turn, logs: tuple[Log, Log], config: Config
     ) -> None:
         self._directory = directory
-        self._journal = short(journal_id)
         self._turn = turn
         self._spans, self._ledger = logs
         self._config = config
         self._failed = False
+        self._chain = Chain.open(directory, short(journal_id), self._ledger)
+        # of a batch that a crash cut off before its entries; sealed with the next one
+        self._unsealed = [
+            file_line(f"{SPAN_ROWS.name}/{path}", file_digest(self._spans.directory / path))
+            for path in self._spans.files_after(self._ledger.batch_seq)
+        ]
         self.state: Mapping[str, int] = state_of(directory, self._ledger)
         self._lookup = Lookup.open(directory, *logs, config)
 
@@ -211,28 +217,43 @@ class Ledger:
             return ()
         environment, day = span_partitions(spans, now_ns, self._config)
         split = parts(spans, environment, day, SPAN_ROWS)
-        return self._spans.append(split, {"batch_seq": batch_seq}, now_ns)
+        written = self._spans.write(split, batch_seq, now_ns)
+        paths = self._spans.commit(written, {"batch_seq": batch_seq}, now_ns)
+        self._unsealed += (file_line(file.path, file.digest) for file in written)
+        return paths
 
     def _append_entries(
         self, entries: pa.Table, batch_seq: int, state: Mapping[str, int], now_ns: int
     ) -> tuple[str, ...]:
-        """Also without entries: the log entry carries the counters."""
-        rows = entries.num_rows
-        split: Iterable[Part] = ()
-        if rows:
-            assert not entries["date"].null_count, "book dates every entry"
-            numbers = {
-                "journal": pa.repeat(pa.scalar(self._journal), rows),
-                "batch_seq": pa.array(np.full(rows, batch_seq, np.int64)),
-                "row_no": pa.array(np.arange(rows, dtype=np.int32)),
-            }
-            for name, values in numbers.items():
-                at = ENTRIES.get_field_index(name)
-                entries = entries.set_column(at, ENTRIES.field(at), values)
-            environment = closed_environment(entries["environment"], self._config.environments)
-            split = parts(entries, environment, entries["date"], ENTRY_ROWS)
+        """Also without entries: the log entry carries the counters, and the seal of the spans."""
+        split = list(self._numbered(entries, batch_seq)) if entries.num_rows else []
+        written = self._ledger.write(split, batch_seq, now_ns)
+        files = [*self._unsealed, *(file_line(file.path, file.digest) for file in written)]
         facts = {"batch_seq": batch_seq, "state": dict(state)}
-        return self._ledger.append(split, facts, now_ns)
+        if not files:
+            return self._ledger.commit(written, facts, now_ns)
+        seal = seal_batch(self._chain, batch_seq, split, files, now_ns)
+        paths = self._ledger.commit(written, {**facts, "seal": seal.json()}, now_ns)
+        with world_errors(self._directory):
+            self._chain.append(seal)
+        self._unsealed = []
+        return paths
+
+    def _numbered(self, entries: pa.Table, batch_seq: int) -> Iterator[Part]:
+        """By partition, with the name of each entry: numbered by trace, as they lie in files."""
+        rows = entries.num_rows
+        assert not entries["date"].null_count, "book dates every entry"
+        entries = by_trace(entries)
+        numbers = {
+            "journal": pa.repeat(pa.scalar(self._chain.name), rows),
+            "batch_seq": pa.array(np.full(rows, batch_seq, np.int64)),
+            "row_no": pa.array(np.arange(rows, dtype=np.int32)),
+        }
+        for name, values in numbers.items():
+            at = ENTRIES.get_field_index(name)
+            entries = entries.set_column(at, ENTRIES.field(at), values)
+        environment = closed_environment(entries["environment"], self._config.environments)
+        return parts(entries, environment, entries["date"], ENTRY_ROWS)
 
 
 def _open_log(directory: Path, kind: Kind, journal_id: str, config: Config) -> Log:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
@@ -27,6 +27,16 @@ _PROPERTIES = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 3650 days",
 }
+
+
+class Written(NamedTuple):
+    """A data file that is on disk and not yet in the log."""
+
+    add: AddAction
+    path: str
+    """Below the ledger's directory."""
+    digest: str
+    """SHA-256."""
 
 
 class Log:
@@ -76,26 +86,38 @@ class Log:
         """Number of the last batch that our journal committed here, 0 before the first."""
         return int(self._delta.transaction_version(self.app) or 0)
 
+    def files_after(self, batch_seq: int) -> list[str]:
+        """Relative paths of files that our journal committed here in batches after that one."""
+        numbers = {path: batch_of(path, self._journal_id) for path in self.live}
+        return sorted(path for path, number in numbers.items() if number and number > batch_seq)
+
     def rows_after(self, batch_seq: int) -> int:
         """Rows that our journal committed here in batches after that one."""
         batches = batch_rows(self._delta, self._journal_id)
         return sum(rows for batch, rows in batches.items() if batch > batch_seq)
 
-    def append(
-        self, parts: Iterable[Part], facts: Mapping[str, Any], now_ns: int
+    def write(self, parts: Iterable[Part], batch_seq: int, now_ns: int) -> list[Written]:
+        """Write the data files of a batch, which nobody sees before `commit`. On disk on return;
+        TransientError where the disk refused."""
+        assert batch_seq > self.batch_seq, "a batch is committed once"
+        with world_errors(self.directory):
+            return [
+                self._write(part, part_name(self._journal_id, batch_seq, number), now_ns)
+                for number, part in enumerate(parts)
+            ]
+
+    def commit(
+        self, written: Sequence[Written], facts: Mapping[str, Any], now_ns: int
     ) -> tuple[str, ...]:
-        """Write the parts and commit them as batch `facts["batch_seq"]`; their relative paths.
+        """Commit these files as batch `facts["batch_seq"]`; their relative paths.
 
         Everything is on disk on return. ConfigError where another process committed for the same
         journal, TransientError where the disk or the log refused.
         """
         batch_seq = facts["batch_seq"]
         assert batch_seq > self.batch_seq, "a batch is committed once"
+        adds = [file.add for file in written]
         with world_errors(self.directory):
-            adds = [
-                self._write(part, part_name(self._journal_id, batch_seq, number), now_ns)
-                for number, part in enumerate(parts)
-            ]
             before = self.version
             self._delta.create_write_transaction(
                 adds,
@@ -115,11 +137,11 @@ class Log:
             self._note(adds, before, now_ns)
         return tuple(add.path for add in adds)
 
-    def _write(self, part: Part, name: str, now_ns: int) -> AddAction:
-        relative = f"environment={part.environment}/date={part.date.isoformat()}/{name}"
+    def _write(self, part: Part, name: str, now_ns: int) -> Written:
+        relative = f"{part.path}/{name}"
         assert relative not in self.live, "a committed file is never written again"
-        size = write_part(part.rows, self.directory / relative, self.kind, self._config)
-        return AddAction(
+        size, digest = write_part(part.rows, self.directory / relative, self.kind, self._config)
+        add = AddAction(
             path=relative,
             size=size,
             partition_values={"environment": part.environment, "date": part.date.isoformat()},
@@ -127,6 +149,7 @@ class Log:
             data_change=True,
             stats=statistics(part),
         )
+        return Written(add, f"{self.kind.name}/{relative}", digest)
 
     def _sync_log(self, before: int) -> None:
         for version in range(before + 1, self.version + 1):
