@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +16,7 @@ from agentcost_collector.cli.text import aligned, amount
 from agentcost_collector.model.errors import CorruptionError
 
 if TYPE_CHECKING:
+    from agentcost_collector.ledger import Upkeep
     from agentcost_collector.report import Totals
     from agentcost_collector.settings import Settings
 
@@ -30,15 +32,24 @@ def status(data: DataOption = None) -> None:
     from agentcost_collector.report import open_views, totals
 
     settings = reading(settings_from(data=data))
-    snapshot = LedgerReader(settings.ledger_path).snapshot()
+    reader = LedgerReader(settings.ledger_path)
+    snapshot = reader.snapshot()
     facts = [
         *_journal(settings),
         ("ledger version", "none yet" if snapshot.version < 0 else snapshot.version),
         ("ledger entries", snapshot.ledger_rows),
         ("evidence spans", snapshot.span_rows),
+        ("evidence spans retired", reader.spans_retired()),
+        ("data files", f"{len(snapshot.ledger_files)} ledger, {len(snapshot.span_files)} spans"),
+        ("log entries", reader.log_entries()),
+        ("to compact", _to_compact(reader.upkeep_due(settings.ledger, time.time_ns()))),
         *_known(totals(open_views(settings.data))),
     ]
     typer.echo(aligned(facts))
+
+
+def _to_compact(due: Upkeep) -> str:
+    return f"{due.files_merged} files into {due.files_new}, {due.spans_retired} spans to retire"
 
 
 def _journal(settings: Settings) -> Iterator[Fact]:

@@ -66,7 +66,9 @@ def _count_scope_spans(walk: _Walk, at: tuple[int, int], dense: bool) -> None:
             continue
         walk.count_spans(1)
         if dense:
-            walk.count_attributes(sum(number in (9, 13) for number, _ in walk.fields(span)))
+            for part, _ in walk.fields(span):
+                if part in (9, 13):
+                    walk.count_attributes(1)
 
 
 class _Walk:
@@ -105,7 +107,11 @@ class _Walk:
                 tag, place = self._varint(place - 1)
             kind, size = tag & 7, _FIXED.get(tag & 7, 0)
             if kind == _LENGTH:
-                size, place = self._varint(place)
+                size = body[place] if place < end else 128
+                if size > 127:
+                    size, place = self._varint(place)
+                else:
+                    place += 1
             elif kind == _VARINT:
                 _, place = self._varint(place)
             elif not size:

@@ -17,7 +17,7 @@ from agentcost_collector.decode.values import DEPTH_MAX
 from agentcost_collector.decode.wire import ArrayValue, KeyValueList, Request, Resource
 from agentcost_collector.model.errors import PermanentError
 
-OBJECTS_MAX = 4_000_000
+OBJECTS_MAX = 1_000_000
 """Objects and arrays that one request may hold: an empty one takes two or three bytes to send and
 some 60 in memory."""
 

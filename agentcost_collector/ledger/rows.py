@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.layout import Kind, stored
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.model.partition import closed_date, closed_environment
+from agentcost_collector.model.partition import PARTITION, closed_date, closed_environment
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import codes, concat, conform
 
@@ -204,6 +204,11 @@ def _may_hold(file: pq.ParquetFile, group: int, wanted: list[str]) -> bool:
         return True
     at = bisect_left(wanted, found.min)
     return at < len(wanted) and wanted[at] <= found.max
+
+
+def partition_of(path: str) -> dict[str, str]:
+    """Partition values of a data file, from its path."""
+    return dict(zip(PARTITION, _partition(path), strict=True))
 
 
 def _partition(path: str) -> tuple[str, str]:

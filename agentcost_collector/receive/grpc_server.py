@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import unquote
 
@@ -18,7 +17,6 @@ from agentcost_collector.receive.status import (
     RefusedError,
     failure_of,
     grpc_metadata,
-    late_body,
     success_body,
 )
 from agentcost_collector.receive.tls import Certificates
@@ -106,27 +104,22 @@ class GrpcServer:
     async def _payload(
         self, messages: AsyncIterator[bytes], lease: Lease, binding: Binding
     ) -> Payload:
-        """The request, once there is room for the largest one."""
+        """The request, read once there is room for the largest one. Raises RefusedError where the
+        call ends without one."""
         size_max = self._config.request_bytes_max
         spare = min(size_max, self._config.body_bytes_max - size_max)
         try:
             await lease.reserve(size_max, spare)
-            body = await self._message(messages)
+            async with lease.arriving(self._config.body_wait_s):
+                body = await anext(messages)
             lease.shrink(len(body))
+        except StopAsyncIteration:
+            lease.release()
+            raise RefusedError(400, "The call ended without a request message.") from None
         except BaseException:
             lease.release()
             raise
         return Payload(body, self._now_ns(), binding)
-
-    async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
-        """The one message of a call. Raises RefusedError where there is none."""
-        try:
-            async with asyncio.timeout(self._config.body_wait_s):
-                return await anext(messages)
-        except TimeoutError:
-            raise late_body(self._config.body_wait_s) from None
-        except StopAsyncIteration:
-            raise RefusedError(400, "The call ended without a request message.") from None
 
 
 def _host(peer: str) -> str:

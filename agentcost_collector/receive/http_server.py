@@ -19,6 +19,7 @@ from agentcost_collector.receive.admission import Admission, Lease
 from agentcost_collector.receive.body import Body, GzipBody, PlainBody, json_bytes, too_large
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.http_protocol import HttpProtocol
 from agentcost_collector.receive.status import (
     RefusedError,
     failure_of,
@@ -38,6 +39,10 @@ _JSON = b"application/json"
 _METHODS = {TRACES: ("POST",), HEALTH: ("GET", "HEAD")}
 _KEEP_ALIVE_S = 75  # longer than clients pause between exports, so that none meets a closing one
 
+_NO_SPANS = (
+    "The request has no resourceSpans, so nothing was kept; OTLP/JSON keys are lowerCamelCase."
+)
+
 Headers = Mapping[bytes, bytes]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -50,7 +55,7 @@ class HttpServer:
     def __init__(self, endpoint: Endpoint) -> None:
         config = uvicorn.Config(
             endpoint,
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -155,15 +160,19 @@ class Endpoint:
         lease = self._admission.lease(sender)
         try:
             body = await self._read(headers, chunks, lease)
+            unread = False
             if media == _JSON:
                 await lease.reserve(json_bytes(body, self._config.body_bytes_max - len(body)))
                 loop = asyncio.get_running_loop()
-                body = await loop.run_in_executor(self._json_thread, self._json_to_protobuf, body)
+                text = body
+                body = await loop.run_in_executor(self._json_thread, self._json_to_protobuf, text)
+                unread = not body and b":" in text and b'"resourceSpans"' not in text
             lease.shrink(len(body))
         except BaseException:
             lease.release()
             raise
-        return await self._committer.commit(Payload(body, self._now_ns(), binding), lease)
+        outcome = await self._committer.commit(Payload(body, self._now_ns(), binding), lease)
+        return Outcome(message=_NO_SPANS) if unread else outcome
 
     async def _read(self, headers: Headers, chunks: _Chunks, lease: Lease) -> bytes:
         bytes_max = self._config.request_bytes_max
@@ -177,8 +186,9 @@ class Endpoint:
             )
         await lease.reserve(size)
         body: Body = (GzipBody if encoding == b"gzip" else PlainBody)(bytes_max, lease)
-        async for chunk in chunks:
-            body.add(chunk)
+        async with lease.arriving(self._config.body_wait_s):
+            async for chunk in chunks:
+                body.add(chunk)
         whole = body.finish()
         lease.shrink(len(whole))
         return whole

@@ -92,7 +92,10 @@ def test_a_secured_service(tmp_path, monkeypatch):
         def is_settled():
             facts = parse_facts(agentcost("status", "--data", data).stdout)
             left = facts.get("spans waiting"), facts.get("spans open")
-            return facts.get("evidence spans") == "10" and left == ("0", "0")  # 1 of the SDK, 9 sent
+            return facts.get("evidence spans") == "10" and left == (
+                "0",
+                "0",
+            )  # 1 of the SDK, 9 sent
 
         until(is_settled, "all spans are settled")
 

@@ -324,7 +324,7 @@ def test_a_body_that_never_ends_is_put_off():
     (start, body), held = drive(Config(body_wait_s=0.01), [PART])
     assert start["status"] == 503
     assert (b"connection", b"close") in start["headers"]
-    assert "did not arrive within 0.01 seconds" in Status.FromString(body["body"]).message
+    assert "did not arrive within" in Status.FromString(body["body"]).message
     assert held == 0
 
 
