@@ -56,6 +56,9 @@ bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 bench-restate: $(READY) ## CPU and memory of restating a million steps
 	$(BIN)/python -m tests.bench.restate
 
+bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
+	$(BIN)/python -m tests.conformance.memory 64
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -63,5 +66,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo test test-fast lint fmt golden docs fuzz-night bench bench-restate lock clean
+.PHONY: help setup run demo test test-fast lint fmt golden docs fuzz-night bench bench-restate bench-memory lock clean
 .DEFAULT_GOAL := help
