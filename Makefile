@@ -74,6 +74,9 @@ bench-restate: $(READY) ## CPU and memory of restating a million steps
 bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
 	$(BIN)/python -m tests.bench.commits
 
+bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
+	$(BIN)/python -m tests.conformance.memory 64
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
