@@ -29,8 +29,8 @@ from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
-from agentcost_collector.model.errors import TransientError
-from agentcost_collector.model.payload import Outcome, Payload
+from agentcost_collector.model.errors import CorruptionError, TransientError
+from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 _RETRY_S = 2
 _RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
+_RECEIVER_KEEPS_MIB = 64  # a usual group of requests takes less; it is not part of their limit
 
 
 @dataclass
@@ -191,17 +192,9 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
-    keep_freed_memory()
-    policy = read_policy(settings.policy).policy
-    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
-    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
+    keep_freed_memory(_RECEIVER_KEEPS_MIB)
     journal = Journal.open(settings.journal_path, settings.journal)
-
-    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
-        decoded = decoder.decode(payloads)
-        if decoded.spans.num_rows or decoded.rejects.num_rows:
-            journal.append(decoded.spans, decoded.rejects)
-        return decoded.outcomes
+    store = into_journal(settings, journal)
 
     async def serve() -> None:
         receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
@@ -233,8 +226,25 @@ def _release(journal: Journal) -> None:
     try:
         if released := journal.release_asked(released_spans):
             log.info("quarantine_released", spans=released)
-    except TransientError as error:  # the request is still there
-        log.error("quarantine_not_released", error=str(error), again_in_s=_RELEASE_S)
+    except (TransientError, CorruptionError) as error:  # receiving goes on
+        log.error("quarantine_not_released", error=str(error))
+
+
+def into_journal(settings: Settings, journal: Journal) -> Store:
+    """Decodes a group of payloads and keeps it in `journal`; what a receiver hands its requests to.
+
+    Raises ConfigError where the policy file cannot be used."""
+    policy = read_policy(settings.policy).policy
+    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
+
+    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
+        decoded = decoder.decode(payloads)
+        if decoded.spans.num_rows or decoded.rejects.num_rows:
+            journal.append(decoded.spans, decoded.rejects)
+        return decoded.outcomes
+
+    return store
 
 
 # --- the pipeline process ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ class Config(BaseModel):
     """Spans that one request may hold; a larger one is refused for good. The resources and scopes
     they are listed under count as well."""
 
-    attributes_per_request_max: int = Field(default=2_000_000, ge=1)
+    attributes_per_request_max: int = Field(default=1_000_000, ge=1)
     """Attributes and links that all spans of one request may hold together; a request with more
     is refused for good."""
 

@@ -85,13 +85,18 @@ class Journal:
 
         They are appended like any arrival, and their rows marked in the same transaction: each
         row is released once, however often and from wherever it is asked. A row that `to_spans`
-        cannot make a span of stays. Raises as `append`; what is left then is done at the next call.
+        cannot make a span of stays. Raises as `append`; what is left then is done at the next call,
+        but not the rest of a request that names a damaged row.
         """
         released = 0
         for path, request in asked.requests(self._directory, self.journal_id):
-            for start in range(0, len(request.numbers), _RELEASED_PER_STEP):
-                some = request.numbers[start : start + _RELEASED_PER_STEP]
-                released += self._release(some, request.repair, to_spans)
+            try:
+                for start in range(0, len(request.numbers), _RELEASED_PER_STEP):
+                    some = request.numbers[start : start + _RELEASED_PER_STEP]
+                    released += self._release(some, request.repair, to_spans)
+            except CorruptionError:  # asking again would not help
+                path.unlink(missing_ok=True)
+                raise
             path.unlink(missing_ok=True)
         return released
 

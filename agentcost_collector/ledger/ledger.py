@@ -330,5 +330,6 @@ class Ledger:
 
 def _open_log(directory: Path, kind: Kind, journal_id: str, config: Config) -> Log:
     table = directory / kind.name
+    make_directory(table)
     repair_log(table, directory / "torn", acknowledged(directory, kind.name))
     return Log.open(table, kind, journal_id, config)

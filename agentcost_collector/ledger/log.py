@@ -91,12 +91,12 @@ class Log:
         self._journal_id = journal_id
         self._config = config
         self._delta = DeltaTable(directory)
+        self._folders: set[Path] = set()
         self.live = live_files(self._delta)
 
     @classmethod
     def open(cls, directory: Path, kind: Kind, journal_id: str, config: Config) -> Self:
         """Open the table, creating it where there is none. ConfigError for a foreign schema."""
-        make_directory(directory)
         if not DeltaTable.is_deltatable(str(directory)):
             DeltaTable.create(
                 directory,
@@ -105,8 +105,8 @@ class Log:
                 configuration={**_PROPERTIES, "delta.appendOnly": kind.append_only},
             )
             sync(log_entry(directory, 0))
-            sync(directory / "_delta_log")
-            sync(directory)
+        sync(directory / "_delta_log")
+        sync(directory)
         log = cls(directory, kind, journal_id, config)
         if pa.schema(log._delta.schema()) != declared(kind):
             raise ConfigError(
@@ -240,7 +240,9 @@ class Log:
         """Write a data file, which nobody sees before it is committed. On disk on return."""
         relative = f"{part.path}/{name}"
         assert relative not in self.live, "a committed file is never written again"
-        size, digest = write_part(part.rows, self.directory / relative, self.kind, config)
+        path = self.directory / relative
+        self._make_folder(path.parent)
+        size, digest = write_part(part.rows, path, self.kind, config)
         add = AddAction(
             path=relative,
             size=size,
@@ -250,6 +252,13 @@ class Log:
             stats=statistics(part),
         )
         return Written(add, f"{self.kind.name}/{relative}", digest)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Durable, once for each: one that is there may be left by a crash."""
+        if folder not in self._folders:
+            make_directory(folder.parent)
+            make_directory(folder)
+            self._folders.add(folder)
 
     def _sync_log(self, before: int) -> None:
         for version in range(before + 1, self.version + 1):

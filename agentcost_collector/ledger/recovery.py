@@ -4,6 +4,9 @@ The log is written without fsync by the Delta library and synced by us afterward
 power cut its newest entry may be empty, cut or full of zeros, and the same holds for a checkpoint.
 Such an entry was never acknowledged. An entry that was acknowledged and is damaged all the same
 is CorruptionError: moving it aside would lose what the journal no longer holds.
+
+An entry that is whole and was never acknowledged stays, and is written once more: its process may
+have been killed before it synced the entry, or the sync failed, and the journal is trimmed by it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from agentcost_collector.ledger.disk import move_aside, read_json
+from agentcost_collector.ledger.disk import move_aside, read_json, write_again
 from agentcost_collector.ledger.log import facts_of, log_entry, read_actions, version_of
 from agentcost_collector.model.errors import CorruptionError
 
@@ -22,7 +25,8 @@ _logger = structlog.get_logger(__name__)
 
 
 def repair_log(directory: Path, aside: Path, acknowledged: int) -> None:
-    """Move a torn newest entry and a torn checkpoint of one table to `aside`, with a warning.
+    """Move a torn newest entry and a torn checkpoint of one table to `aside`, with a warning; make
+    durable what was not acknowledged.
 
     `acknowledged` is the last version known to have been synced, -1 for none.
     """
@@ -38,6 +42,16 @@ def repair_log(directory: Path, aside: Path, acknowledged: int) -> None:
             "torn ledger commit moved aside", entry=str(entry), now_at=str(move_aside(entry, aside))
         )
     _repair_checkpoint(directory, aside, versions)
+    _make_durable(directory / "_delta_log", acknowledged)
+
+
+def _make_durable(log: Path, acknowledged: int) -> None:
+    later = [path for path in log.glob("[0-9]*") if int(path.name[:20]) > acknowledged]
+    for path in sorted(path for path in later if path.suffix in (".json", ".parquet")):
+        write_again(path)
+    pointer = log / "_last_checkpoint"
+    if later and pointer.exists():
+        write_again(pointer)
 
 
 def _is_whole(entry: Path) -> bool:

@@ -8,8 +8,6 @@ checkpoints repeat it.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
@@ -136,11 +134,9 @@ def _orphans(log: Log, waiting: set[str], until_ns: int) -> Iterator[Path]:
 
 
 def _deleted(path: Path) -> bool:
-    """Delete a file that may be gone already; its folder too where that was the last one."""
+    """Delete a file that may be gone already; whether it was there."""
     try:
         path.unlink()
     except FileNotFoundError:
         return False
-    with contextlib.suppress(OSError):
-        os.rmdir(path.parent)
     return True
