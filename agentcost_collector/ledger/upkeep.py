@@ -117,7 +117,7 @@ def _at_ns(actions: list[dict[str, Any]]) -> int:
     """When a log entry was written; of another program's that removed files when it says so."""
     facts = facts_of(actions)
     if facts:
-        return int(facts["at_ns"])
+        return int(facts.get("at_ns", 0))
     removed = (action["remove"] for action in actions if "remove" in action)
     return max((each.get("deletionTimestamp", 0) for each in removed), default=0) * 10**6
 
