@@ -39,6 +39,7 @@ from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
+from agentcost_collector.user_id_key import read_user_id_key
 
 log = structlog.get_logger(__name__)
 
@@ -236,7 +237,8 @@ def into_journal(settings: Settings, journal: Journal) -> Store:
     Raises ConfigError where the policy file cannot be used."""
     policy = read_policy(settings.policy).policy
     vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
-    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
+    key = read_user_id_key(settings.decode.user_id_key_file)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy, key), settings.decode)
 
     def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
         decoded = decoder.decode(payloads)

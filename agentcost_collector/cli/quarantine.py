@@ -21,7 +21,7 @@ from agentcost_collector.cli.options import (
     reading,
     settings_from,
 )
-from agentcost_collector.cli.text import aligned, printable
+from agentcost_collector.cli.text import aligned
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.reasons import RejectReason
 
@@ -208,11 +208,11 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, object]]:
     resource = json.loads(row.pop("resource") or "{}")
     for name, value in row.items():
         if value is not None:
-            yield name, printable(str(value))
+            yield name, value
     for name, value in resource.items():
-        yield f"resource {printable(name)}", printable(value)
+        yield f"resource {name}", value
     for name, value in attributes:
-        yield f"attribute {printable(name)}", printable(value)
+        yield f"attribute {name}", value
     for link in links:
         yield "link", f"trace {link['trace_id']} span {link['span_id']}"
 

@@ -50,6 +50,11 @@ def attribute_maps(
         mask = pa.array(numbers)
         names = {name: None for some in keep.numbers.values() for name in some}
         texts = pc.replace_with_mask(texts, mask, _numbers(texts.filter(mask), list(names)))
+    if keep.users:
+        users = keep.users.key_mask(keys.dictionary)[code_of_row[rows]]
+        if users.any():
+            mask = pa.array(users)
+            texts = pc.replace_with_mask(texts, mask, keep.users.texts(texts.filter(mask)))
     if texts.null_count:
         readable = texts.is_valid()
         rows, texts = rows[_mask(readable)], texts.filter(readable)
@@ -76,6 +81,8 @@ def resource_text(raw: bytes, keep: Keep, config: Config) -> str:
     for pair in resource.attributes:
         if keep.resource_key(pair.key):
             text = value_text(pair.value, config)
+            if text is not None and keep.users and keep.users.covers(pair.key):
+                text = keep.users.text(text)
             if text is not None:
                 texts[pair.key.decode()] = text
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
