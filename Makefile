@@ -70,6 +70,9 @@ bench-restate: $(READY) ## CPU and memory of restating a million steps
 bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
 	$(BIN)/python -m tests.bench.commits
 
+flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
+	$(BIN)/python -m tests.verify.flips 10000
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -77,5 +80,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate bench-commits lock clean
+.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate bench-commits flips-night lock clean
 .DEFAULT_GOAL := help

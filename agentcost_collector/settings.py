@@ -25,6 +25,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     attribute: AttributeConfig = AttributeConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
+    anchor: AnchorConfig = AnchorConfig()
 
     @property
     def journal_path(self) -> Path:
