@@ -122,7 +122,10 @@ def _post(address: str, text: str) -> None:
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
             pass
-    except (OSError, urllib.error.URLError) as fault:
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        raise TransientError(f"{address}: did not take the anchor: {refused}") from refused
+    except OSError as fault:
         raise TransientError(f"{address}: did not take the anchor: {fault}") from fault
 
 
