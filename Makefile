@@ -77,6 +77,9 @@ bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per st
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
 
+flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
+	$(BIN)/python -m tests.verify.flips 10000
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml

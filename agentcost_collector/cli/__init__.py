@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from agentcost_collector import __version__
 from agentcost_collector.cli import (
     allocate,
+    anchor,
     children,
     compact,
     duckdb_file,
@@ -27,6 +28,7 @@ from agentcost_collector.cli import (
     replay,
     restate,
     rollup,
+    scrub,
     send,
     serve,
     sql,
@@ -99,6 +101,8 @@ app.add_typer(policy.app, name="policy")
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
+app.command("scrub")(scrub.scrub)
+app.command("anchor")(anchor.anchor)
 app.add_typer(rates_commands.app, name="rates")
 app.add_typer(token.app, name="token")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
