@@ -29,7 +29,7 @@ from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
 from agentcost_collector.model.errors import TransientError
-from agentcost_collector.model.payload import Outcome, Payload
+from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
 from agentcost_collector.normalise import compile_vocabulary
@@ -170,6 +170,18 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 # --- the receiver process ------------------------------------------------------------------------
 
 
+def storing(decoder: Decoder, journal: Journal) -> Store:
+    """Decodes a group of payloads and keeps it with one append."""
+
+    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
+        decoded = decoder.decode(payloads)
+        if decoded.spans.num_rows or decoded.rejects.num_rows:
+            journal.append(decoded.spans, decoded.rejects)
+        return decoded.outcomes
+
+    return store
+
+
 def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
     keep_freed_memory()
@@ -178,13 +190,8 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
     journal = Journal.open(settings.journal_path, settings.journal)
 
-    def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
-        decoded = decoder.decode(payloads)
-        if decoded.spans.num_rows or decoded.rejects.num_rows:
-            journal.append(decoded.spans, decoded.rejects)
-        return decoded.outcomes
-
     async def serve() -> None:
+        store = storing(decoder, journal)
         receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
         ready(await receiver.start())
         stop = asyncio.Event()
