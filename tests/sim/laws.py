@@ -24,11 +24,27 @@ from agentcost_collector.model.schemas import CHARGES, ENTRIES, SIGNED, SPANS
 from agentcost_collector.model.tables import concat
 from tests.sim.machine import Machine
 from tests.sim.senders import other_name
-from tests.sim.truth import Span
+from tests.sim.truth import SECOND_NS, Span, Trace
 
 Key = tuple[str, str]
 _CONTENT = [name for name in CHARGES.names if name != "card_digest"]
+FEW_TRACES = 2
+"""An index that holds no more than this forgets at once."""
 _SUMS = ("input_tokens", "output_tokens", "cost_usd")
+
+
+def restated_traces(machine: Machine) -> set[str]:
+    """Traces of which a restatement changed what is booked."""
+    reader = LedgerReader(machine.settings.ledger_path)
+    files = reader.snapshot().ledger_files
+    entries = concat((piece for file in files for piece in reader.entries(file)), ENTRIES)
+    return {
+        trace_id
+        for trace_id, reason in zip(
+            entries["trace_id"].to_pylist(), entries["entry_reason"].to_pylist(), strict=True
+        )
+        if reason == "restated"
+    }
 
 
 class BrokenLawError(AssertionError):
@@ -37,10 +53,14 @@ class BrokenLawError(AssertionError):
 
 @dataclass(frozen=True)
 class Change:
-    """Which rules may have been in force when what stands was booked."""
+    """What may have been in force when what stands was booked."""
 
     editions: frozenset[int]
     renamed: frozenset[bool]
+    clocks: bool
+    """Some clock was wrong."""
+    restated: bool
+    """All history was worked out again by these rules just now."""
 
 
 class Auditor:
@@ -52,29 +72,34 @@ class Auditor:
         self._seen: Counter[tuple[Any, ...]] = Counter()
         self._rows: dict[tuple[str, int, int], list[tuple[Any, ...]]] = {}
 
-    def check(self, acknowledged: set[Key], change: Change) -> dict[str, Any]:
+    def check(
+        self, acknowledged: set[Key], change: Change, versions_max: int
+    ) -> dict[str, int]:
         """All laws; what was found, for the record of the run."""
         reader = LedgerReader(self._machine.settings.ledger_path)
         snapshot = reader.snapshot()
         spans = _keys(concat((t for f in snapshot.span_files for t in _spans_in(f)), SPANS))
         entries = [row for file in snapshot.ledger_files for row in self._entries(reader, file)]
-        self._nothing_lost(spans, acknowledged)
-        self._counters(spans)
+        self._nothing_lost(spans, acknowledged, versions_max)
+        self._counters(spans, versions_max)
         self._append_only(entries)
         steps = _standing(entries)
         self._steps(steps, spans, change)
         _sums(entries, steps)
         return {"spans": len(spans), "entries": len(entries), "steps": len(steps)}
 
-    def _nothing_lost(self, spans: Counter[Key], acknowledged: set[Key]) -> None:
-        """Each span that was acknowledged is stored once, and nothing that was not kept."""
+    def _nothing_lost(
+        self, spans: Counter[Key], acknowledged: set[Key], versions_max: int
+    ) -> None:
+        """Each span that was acknowledged is stored once, and nothing that was not kept. A span
+        that came again after a change of the policy may have other attributes: another version."""
         _law(acknowledged <= spans.keys(), "acknowledged, not stored", acknowledged - spans.keys())
-        twice = {key for key, times in spans.items() if times > 1}
+        twice = {key for key, times in spans.items() if times > versions_max}
         _law(not twice, "stored twice", twice)
         kept = self._machine.journaled.keys() | self._machine.replayed
         _law(spans.keys() == kept, "stored and kept differ", spans.keys() ^ kept)
 
-    def _counters(self, spans: Counter[Key]) -> None:
+    def _counters(self, spans: Counter[Key], versions_max: int) -> None:
         """What the service says of itself adds up."""
         machine, follower = self._machine, self._machine.follower
         assert follower
@@ -97,7 +122,8 @@ class Auditor:
         _law(came == stored + at.spans_repeated, "acknowledged = stored + repeated", at, stored)
         _law(came == at.spans_settled, "acknowledged = settled", at, came)
         elsewhere = sum(spans.values()) - stored
-        _law(0 <= elsewhere <= len(machine.replayed), "evidence counts", elsewhere)
+        most = versions_max * len(machine.replayed)
+        _law(0 <= elsewhere <= most, "evidence counts", elsewhere)
 
     def _append_only(self, entries: list[tuple[Any, ...]]) -> None:
         """What was in the ledger is in it still, unchanged."""
@@ -111,7 +137,7 @@ class Auditor:
         stored = set(spans)
         owed = {key for key in stored if self._sent[key].kind in ("call", "tool")}
         _law(steps.keys() == owed, "steps", steps.keys() ^ owed)
-        whole: dict[str, bool] = {}
+        payers_known: dict[str, bool] = {}
         for key in owed:
             span, step = self._sent[key], steps[key]
             if span.call:
@@ -119,13 +145,27 @@ class Auditor:
                 _law(tokens == (span.call.input_tokens, span.call.output_tokens), "tokens", step)
             costs = {span.call.cost_usd(e) if span.call else None for e in change.editions}
             _law(step["cost_usd"] in costs, "cost", key, step["cost_usd"], costs)
-            needed = span.trace.spans + _linked(span)
-            id_ = span.trace.trace_id
-            if id_ not in whole:
-                whole[id_] = {s.key for s in needed} <= stored
-            if whole[id_]:
+            trace = span.trace
+            if trace.trace_id not in payers_known:
+                payers_known[trace.trace_id] = self._payers_known(trace, stored, change)
+            if payers_known[trace.trace_id]:
                 payers = {_named(span.payer(), renamed) for renamed in change.renamed}
                 _law(step["feature"] in payers, "payer", key, step["feature"], payers)
+
+    def _payers_known(self, trace: Trace, stored: set[Key], change: Change) -> bool:
+        """Whether all that can say who pays has come; of a linked run, not so long before or after
+        that the index has forgotten it, unless history was worked out again."""
+        linked = trace.root.link
+        needed = [span.key for span in [*trace.spans, *(linked.spans if linked else [])]]
+        if not stored.issuperset(needed):
+            return False
+        if not linked or change.restated:
+            return True
+        ledger = self._machine.settings.ledger
+        came_ns = [self._machine.came_ns[key] for key in needed]
+        apart_ns = max(came_ns) - min(came_ns)
+        reach_ns = (ledger.reopen_window_h - 1) * 3600 * SECOND_NS
+        return apart_ns < reach_ns and ledger.index_traces_max > FEW_TRACES and not change.clocks
 
     def _entries(self, reader: LedgerReader, file: str) -> list[tuple[Any, ...]]:
         """Rows of a data file, read once for as long as it stays what it was."""
@@ -203,11 +243,6 @@ def _keys(spans: pa.Table) -> Counter[Key]:
 
 def _spans_in(file: str) -> Iterable[pa.Table]:
     return read_pieces(Path(file), SPAN_ROWS)
-
-
-def _linked(span: Span) -> list[Span]:
-    link = span.trace.root.link
-    return link.spans if link else []
 
 
 def _named(feature: str | None, renamed: bool) -> str | None:

@@ -57,6 +57,8 @@ class Machine:
         """How far its clock is off."""
         self.journaled: Counter[tuple[str, str]] = Counter()
         """Spans in the journal, by how often they came."""
+        self.came_ns: dict[tuple[str, str], int] = {}
+        """When each of them came first."""
         self.replayed: set[tuple[str, str]] = set()
         self.quarantined = 0
         self._journal: Journal | None = None
@@ -141,8 +143,13 @@ class Machine:
         kept = [r for r, outcome in zip(requests, outcomes, strict=True) if not outcome.malformed]
         for request in kept:
             self.journaled.update(span.key for span in request.spans)
+            self._came(request)
             self.quarantined += request.broken
         self._head += any(request.spans or request.broken for request in kept)
+
+    def _came(self, request: Request) -> None:
+        for span in request.spans:
+            self.came_ns.setdefault(span.key, self.now_ns)
 
     # The pipeline process.
 
@@ -227,7 +234,9 @@ class Machine:
             else:
                 raise AssertionError("two processes write one ledger")
         done = self._command(lambda: replay([path], self.settings, lambda done, total: None))
-        self.replayed.update(span.key for request in requests for span in request.spans)
+        for request in requests:
+            self.replayed.update(span.key for span in request.spans)
+            self._came(request)
         return done
 
     def _command(self, run: Callable[[], Done]) -> Done:

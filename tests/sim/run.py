@@ -17,7 +17,14 @@ from agentcost_collector.journal import Config as JournalConfig
 from agentcost_collector.journal import writer
 from agentcost_collector.ledger import Config as LedgerConfig
 from tests.sim.disk import Disk
-from tests.sim.laws import Auditor, BrokenLawError, Change, compare_with_a_run_in_time
+from tests.sim.laws import (
+    FEW_TRACES,
+    Auditor,
+    BrokenLawError,
+    Change,
+    compare_with_a_run_in_time,
+    restated_traces,
+)
 from tests.sim.machine import Machine, OwnCards
 from tests.sim.senders import ATTEMPTS_MAX, Request, cut, encode
 from tests.sim.truth import (
@@ -118,6 +125,7 @@ class Simulation:
         self._disk = Disk()
         self._machine = Machine(self._settings(folder / "data"), self._disk)
         self._clocks_ns = self._clocks()
+        self._clocks_wrong = self._weather.clocks_off or self._weather.clock_set
         self._traces: list[Trace] = []
         self._sent: dict[tuple[str, str], Span] = {}
         self._requests: list[Request] = []
@@ -169,7 +177,7 @@ class Simulation:
             ),
             ledger=LedgerConfig(
                 reopen_window_h=source.choice((1, 24)),
-                index_traces_max=source.choice((2, 10**6, 10**6)),
+                index_traces_max=source.choice((FEW_TRACES, 10**6, 10**6)),
                 checkpoint_every=source.choice((2, 25, 25)),
             ),
         )
@@ -320,8 +328,12 @@ class Simulation:
             while machine.waiting:
                 assert machine.turn(), "a turn fails though the disk is sound"
             self._wait((IDLE_S + 1) * SECOND_NS)
-        change = Change(frozenset(self._editions), frozenset(self._renamed))
-        self._note(f"audit {self._auditor.check(self._acknowledged, change)}")
+        self._audit(self._editions, self._renamed, restated=False)
+
+    def _audit(self, editions: set[int], renamed: set[bool], restated: bool) -> None:
+        change = Change(frozenset(editions), frozenset(renamed), self._clocks_wrong, restated)
+        found = self._auditor.check(self._acknowledged, change, len(self._renamed))
+        self._note(f"audit {found}")
 
     def _calm(self) -> None:
         nothing = dict.fromkeys(vars(self._weather), 0.0)
@@ -334,12 +346,11 @@ class Simulation:
         done = machine.restate(0)
         self._note(f"restated {done.spans} {done.entries}")
         changed = len(self._editions) + len(self._renamed) > 2
-        linked = any(trace.root.link for trace in self._traces)
-        if done.entries and not changed and not linked:
-            raise BrokenLawError(f"restating without a change books {done.entries} entries")
-        last = Change(frozenset({max(self._editions)}), frozenset({max(self._renamed)}))
+        linking = {trace.trace_id for trace in self._traces if trace.root.link}
+        if not changed and (unexpected := restated_traces(machine) - linking):
+            raise BrokenLawError(f"restating without a change books {unexpected} anew")
         assert machine.turn()
-        self._note(f"audit {self._auditor.check(self._acknowledged, last)}")
+        self._audit({max(self._editions)}, {max(self._renamed)}, restated=True)
         kept = machine.journaled.keys() | machine.replayed
         spans = [span for key, span in self._sent.items() if key in kept]
         compare_with_a_run_in_time(machine, spans, encode(self._source, spans, 0))
