@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import sys
 import tempfile
 import traceback
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class Outcome:
 def run_seed(seed: int) -> Outcome:
     """Everything that this seed stands for, in a directory of its own."""
     outcome = Outcome(seed)
+    sys.modules.setdefault("pandas", None)  # or Arrow looks for it on the disk again and again
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=memory if memory.is_dir() else None))
     try:
@@ -165,7 +167,7 @@ class Simulation:
         return OwnCards(
             data=data,
             rate_cards=(self._cards[0],),
-            settle_spans_max=source.choice((4, 200_000, 200_000)),
+            settle_spans_max=source.choice((8, *[200_000] * 5)),
             read_bytes_max=source.choice((1, 10**9, 10**9)),
             decode=DecodeConfig(spans_per_request_max=_SPANS_PER_REQUEST_MAX),
             journal=JournalConfig(trim_batches_per_step=source.choice((1, 64))),
@@ -340,17 +342,22 @@ class Simulation:
         self._weather = Weather(**{**nothing, "clocks_off": False, "clock_set": False})
 
     def _compare(self) -> None:
-        """History worked out again says the same, unless rules were changed; then it says what
-        the last rules say."""
+        """What stands at the end is what a run in time would have made, and, in some runs, what
+        history says when it is worked out again. After a change of rules only that holds."""
         machine = self._machine
-        done = machine.restate(0)
-        self._note(f"restated {done.spans} {done.entries}")
         changed = len(self._editions) + len(self._renamed) > 2
+        restated = self._source.random() < 0.3
         linking = {trace.trace_id for trace in self._traces if trace.root.link}
-        if not changed and (unexpected := restated_traces(machine) - linking):
-            raise BrokenLawError(f"restating without a change books {unexpected} anew")
-        assert machine.turn()
-        self._audit({max(self._editions)}, {max(self._renamed)}, restated=True)
-        kept = machine.journaled.keys() | machine.replayed
-        spans = [span for key, span in self._sent.items() if key in kept]
-        compare_with_a_run_in_time(machine, spans, encode(self._source, spans, 0))
+        if restated:
+            done = machine.restate(0)
+            self._note(f"restated {done.spans} {done.entries}")
+            if not changed and (unexpected := restated_traces(machine) - linking):
+                raise BrokenLawError(f"restating without a change books {unexpected} anew")
+            assert machine.turn()
+            self._audit({max(self._editions)}, {max(self._renamed)}, restated=True)
+        if restated or not changed:
+            kept = machine.journaled.keys() | machine.replayed
+            spans = [span for key, span in self._sent.items() if key in kept]
+            body = encode(self._source, spans, 0)
+            unsure = set() if restated else linking
+            compare_with_a_run_in_time(machine, spans, body, unsure)
