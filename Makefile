@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEED ?= 0
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 help: ## this list
@@ -40,6 +41,12 @@ fmt: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+sim: $(READY) ## a simulated run of everything under faults: make sim SEED=123
+	$(BIN)/python -m tests.sim --seed $(SEED)
+
+sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones are printed
+	$(BIN)/python -m tests.sim --count 10000
+
 golden: $(READY) ## rewrite the golden files; review the diff
 	$(BIN)/python -m tests.golden.rewrite
 
@@ -59,5 +66,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo test test-fast lint fmt golden docs bench bench-restate lock clean
+.PHONY: help setup run demo test test-fast lint fmt golden docs bench bench-restate lock clean sim sim-night
 .DEFAULT_GOAL := help

@@ -63,7 +63,9 @@ class Disk:
         """While it lasts every step of writing asks `reach`."""
         with contextlib.ExitStack() as stack:
             for owner, name, refusal in _STEPS:
-                stack.enter_context(mock.patch.object(owner, name, self._around(owner, name, refusal)))
+                stack.enter_context(
+                    mock.patch.object(owner, name, self._around(owner, name, refusal))
+                )
             stack.enter_context(mock.patch.object(database, "transaction", self._transaction()))
             yield
 

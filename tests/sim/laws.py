@@ -72,9 +72,7 @@ class Auditor:
         self._seen: Counter[tuple[Any, ...]] = Counter()
         self._rows: dict[tuple[str, int, int], list[tuple[Any, ...]]] = {}
 
-    def check(
-        self, acknowledged: set[Key], change: Change, versions_max: int
-    ) -> dict[str, int]:
+    def check(self, acknowledged: set[Key], change: Change, versions_max: int) -> dict[str, int]:
         """All laws; what was found, for the record of the run."""
         reader = LedgerReader(self._machine.settings.ledger_path)
         snapshot = reader.snapshot()
@@ -88,9 +86,7 @@ class Auditor:
         _sums(entries, steps)
         return {"spans": len(spans), "entries": len(entries), "steps": len(steps)}
 
-    def _nothing_lost(
-        self, spans: Counter[Key], acknowledged: set[Key], versions_max: int
-    ) -> None:
+    def _nothing_lost(self, spans: Counter[Key], acknowledged: set[Key], versions_max: int) -> None:
         """Each span that was acknowledged is stored once, and nothing that was not kept. A span
         that came again after a change of the policy may have other attributes: another version."""
         _law(acknowledged <= spans.keys(), "acknowledged, not stored", acknowledged - spans.keys())
@@ -104,9 +100,7 @@ class Auditor:
         machine, follower = self._machine, self._machine.follower
         assert follower
         at = follower.progress
-        with JournalReader.open(
-            machine.settings.journal_path, machine.settings.journal
-        ) as journal:
+        with JournalReader.open(machine.settings.journal_path, machine.settings.journal) as journal:
             totals = journal.totals()
             reader = LedgerReader(machine.settings.ledger_path)
             stored = reader.spans_stored(journal.journal_id, at.batch_seq)
@@ -131,7 +125,9 @@ class Auditor:
         _law(not self._seen - now, "entries changed or gone", list((self._seen - now).items())[:1])
         self._seen = now
 
-    def _steps(self, steps: dict[Key, dict[str, Any]], spans: Iterable[Key], change: Change) -> None:
+    def _steps(
+        self, steps: dict[Key, dict[str, Any]], spans: Iterable[Key], change: Change
+    ) -> None:
         """Every stored call is a step with its tokens and price, every tool a step, nothing else;
         in complete runs the right feature pays."""
         stored = set(spans)

@@ -134,10 +134,12 @@ class Machine:
 
     def _unanswered(self, payloads: Sequence[Payload], requests: Sequence[Request]) -> None:
         """What failed may be in the journal all the same, whole or not at all."""
-        with suppress(ConfigError):  # there may be no journal yet
-            with JournalReader.open(self.settings.journal_path, self.settings.journal) as journal:
-                if journal.head() > self._head:
-                    self._kept(requests, self.decoder(self.settings.decode).decode(payloads).outcomes)
+        with (
+            suppress(ConfigError),  # there may be no journal yet
+            JournalReader.open(self.settings.journal_path, self.settings.journal) as journal,
+        ):
+            if journal.head() > self._head:
+                self._kept(requests, self.decoder(self.settings.decode).decode(payloads).outcomes)
 
     def _kept(self, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
         kept = [r for r, outcome in zip(requests, outcomes, strict=True) if not outcome.malformed]
@@ -157,9 +159,7 @@ class Machine:
         """One turn of its loop, as `run_pipeline` makes it; False where it failed."""
         try:
             if self._reader is None:
-                self._reader = JournalReader.open(
-                    self.settings.journal_path, self.settings.journal
-                )
+                self._reader = JournalReader.open(self.settings.journal_path, self.settings.journal)
             if self.follower is None:
                 rulebook = Rulebook.of(self.settings)
                 self._ledger = Ledger.open(

@@ -11,6 +11,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
+from uuid import UUID
 
 from agentcost_collector.assemble import Config as AssembleConfig
 from agentcost_collector.decode import Config as DecodeConfig
@@ -139,9 +140,13 @@ class Simulation:
         """Some rounds, then a calm end in which everything comes that is still to come."""
         source = self._source
         names = random.Random(source.random())
+
+        def name() -> UUID:
+            return UUID(int=names.getrandbits(128), version=4)
+
         with (
             self._machine.running(),
-            mock.patch.object(writer.uuid, "uuid4", lambda: mock.Mock(hex=f"{names.getrandbits(128):032x}")),
+            mock.patch.object(writer.uuid, "uuid4", side_effect=name),
         ):
             rounds = source.randint(2, 4)
             for number in range(rounds):
