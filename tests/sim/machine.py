@@ -94,9 +94,9 @@ class Machine:
         return self._head > 0
 
     @property
-    def waiting(self) -> bool:
-        """Whether the pipeline has not read all of it."""
-        return self.follower is None or self.follower.progress.position < self._head
+    def batches_waiting(self) -> int:
+        """What the pipeline has not read yet."""
+        return self._head - (self.follower.progress.position if self.follower else 0)
 
     def time_ns(self) -> int:
         """As of the module `time`."""

@@ -153,9 +153,9 @@ def draw_trace(
     service = source.choice(SERVICES[:2])
     root = _span(source, trace, None, "agent", service, at_ns)
     drawn = source.random()
-    if drawn < 0.7:
+    if drawn < 0.55:
         root.feature = f"f{source.randrange(5)}"
-    elif drawn < 0.9 and others:
+    elif drawn < 0.85 and others:
         root.link = source.choice(others)
     _grow(source, root, source.randint(1, 6))
     for span in trace.spans:
