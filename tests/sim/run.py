@@ -200,20 +200,22 @@ class Simulation:
     def _begin_runs(self, number: int, rounds: int) -> None:
         """New runs, cut into requests that are due now or in a later round."""
         source = self._source
-        spans: list[Span] = []
+        runs: list[list[Span]] = []
         for _ in range(source.randint(1, 3)):
             trace = draw_trace(source, self._machine.now_ns, self._clocks_ns, self._traces)
             self._traces.append(trace)
-            spans += trace.spans
-        self._sent.update((span.key, span) for span in spans)
-        size = source.choice((2, 8, _SPANS_PER_REQUEST_MAX + 5))
-        for piece in cut(source, spans, size):
-            due = number
-            if source.random() < self._weather.late:
-                due = source.randint(number + 1, rounds)
-            broken = source.randint(1, 2) if source.random() < self._weather.broken else 0
-            body = encode(source, piece, broken)
-            self._requests.append(Request(len(self._requests), piece, broken, body, due))
+            self._sent.update((span.key, span) for span in trace.spans)
+            runs.append(trace.spans)
+        if source.random() < 0.5:  # one exporter for all
+            runs = [[span for spans in runs for span in spans]]
+        for spans in runs:
+            size = source.choice((2, 8, _SPANS_PER_REQUEST_MAX + 5))
+            for piece in cut(source, spans, size):
+                late = source.random() < self._weather.late
+                due = source.randint(number + 1, rounds) if late else number
+                broken = source.randint(1, 2) if source.random() < self._weather.broken else 0
+                body = encode(source, piece, broken)
+                self._requests.append(Request(len(self._requests), piece, broken, body, due))
 
     # What happens.
 

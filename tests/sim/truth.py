@@ -156,7 +156,7 @@ def draw_trace(
     if drawn < 0.55:
         root.feature = f"f{source.randrange(5)}"
     elif drawn < 0.85 and others:
-        root.link = source.choice(others)
+        root.link = source.choice(others[-3:])
     _grow(source, root, source.randint(1, 6))
     for span in trace.spans:
         last = max(s.start_ns for s in trace.spans if span in s.chain())
