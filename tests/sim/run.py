@@ -149,7 +149,7 @@ class Simulation:
             self._machine.running(),
             mock.patch.object(writer.uuid, "uuid4", side_effect=name),
         ):
-            rounds = source.randint(2, 4)
+            rounds = source.randint(2, 3)
             for number in range(rounds):
                 self._begin_runs(number, rounds)
                 self._deliver(number)
@@ -173,7 +173,7 @@ class Simulation:
         return OwnCards(
             data=data,
             rate_cards=(self._cards[0],),
-            settle_spans_max=source.choice((8, *[200_000] * 5)),
+            settle_spans_max=source.choice((8, *[200_000] * 9)),
             read_bytes_max=source.choice((1, 10**9, 10**9)),
             decode=DecodeConfig(spans_per_request_max=_SPANS_PER_REQUEST_MAX),
             journal=JournalConfig(trim_batches_per_step=source.choice((1, 64))),
@@ -181,7 +181,7 @@ class Simulation:
                 settle_ms=SETTLE_S * 1000,
                 idle_ms=IDLE_S * 1000,
                 age_ms_max=AGE_S * 1000,
-                open_spans_max=source.choice((5, 10**6, 10**6)),
+                open_spans_max=source.choice((5, *[10**6] * 4)),
             ),
             ledger=LedgerConfig(
                 reopen_window_h=source.choice((2, 24)),
@@ -210,8 +210,9 @@ class Simulation:
             runs = [[span for spans in runs for span in spans]]
         for spans in runs:
             size = source.choice((2, 8, _SPANS_PER_REQUEST_MAX + 5))
+            all_late = source.random() < self._weather.late / 2
             for piece in cut(source, spans, size):
-                late = source.random() < self._weather.late
+                late = all_late or source.random() < self._weather.late / 2
                 due = source.randint(number + 1, rounds) if late else number
                 broken = source.randint(1, 2) if source.random() < self._weather.broken else 0
                 body = encode(source, piece, broken)
