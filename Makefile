@@ -25,7 +25,15 @@ run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
 	$(BIN)/python -m tests.demo
 
-test: lint $(READY) ## everything that CI runs
+# What the tests need of the system: strace shows and strikes system calls.
+TOOLS := strace
+
+tools:
+	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing; } || \
+	  { echo "The tests need$$missing; install it with the package manager of this system" >&2; exit 1; }
+
+test: lint tools $(READY) ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 tests
 
 test-fast: $(READY) ## the tests that take under a minute
@@ -47,6 +55,13 @@ sim: $(READY) ## a simulated run of everything under faults: make sim SEED=123
 sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones are printed
 	$(BIN)/python -m tests.sim --count 10000
 
+faults-night: tools $(READY) ## every error at every system call of a delivery, besides every kill
+	FAULTS=all $(BIN)/python -m pytest -n 2 tests/faults/test_every_call.py
+
+CLONES ?= 20000
+clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws them
+	CLONES=$(CLONES) $(BIN)/python -m pytest -n 2 tests/faults/test_power_cuts.py
+
 golden: $(READY) ## rewrite the golden files; review the diff
 	$(BIN)/python -m tests.golden.rewrite
 
@@ -59,6 +74,9 @@ bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 bench-restate: $(READY) ## CPU and memory of restating a million steps
 	$(BIN)/python -m tests.bench.restate
 
+bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
+	$(BIN)/python -m tests.bench.commits
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -66,5 +84,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo test test-fast lint fmt golden docs bench bench-restate lock clean sim sim-night
+.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate bench-commits lock clean sim sim-night
 .DEFAULT_GOAL := help

@@ -21,14 +21,15 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.assemble import OpenTraces, unique_spans
-from agentcost_collector.book import book_charges
-from agentcost_collector.decode import Decoder, json_to_protobuf
+from agentcost_collector.book import book_charges, closed_traces, with_standing
+from agentcost_collector.caretaker import Caretaker
+from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, served
-from agentcost_collector.model.errors import TransientError
+from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
@@ -38,11 +39,14 @@ from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
+from agentcost_collector.user_id_key import read_user_id_key
 
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
+_RECEIVER_KEEPS_MIB = 64  # a usual group of requests takes less; it is not part of their limit
 
 
 @dataclass
@@ -123,16 +127,25 @@ class Settler:
         """What to book for whole traces. Spans of other traces that they link to, at hand or
         stored, may say who pays."""
         trace_ids = pc.unique(traces.spans.column("trace_id"))
+        retired_before = self._ledger.spans_retired_before
+        closed = [trace_ids.slice(0, 0)]
         links = traces.spans.column("links").combine_chunks()
         targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
         linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
         targets = _without(targets, pc.unique(linked.column("trace_id")))
         if len(targets):
             oldest = pc.min(traces.spans.column("start_ns")).as_py()
-            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+            stored = self._ledger.booked(targets, oldest)
+            linked = concat([linked, stored.spans], SPANS)
+            if retired_before:
+                gone = closed_traces(stored.entries, retired_before)
+                closed.append(linking_to(traces.spans, gone))
         charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
         if linked.num_rows:
             charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        if retired_before:
+            closed.append(closed_traces(traces.entries, retired_before))
+            charges = with_standing(charges, traces.entries, pa.concat_arrays(closed))
         return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
 
 
@@ -155,6 +168,14 @@ def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
     return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
 
 
+def linking_to(spans: pa.Table, trace_ids: pa.Array) -> pa.Array:
+    """Traces among SPANS that link to one of the given traces."""
+    links = spans["links"].combine_chunks()
+    hit = pc.is_in(links.flatten().field("trace_id"), value_set=trace_ids)
+    rows = pc.list_parent_indices(links).filter(hit)
+    return pc.unique(spans["trace_id"].combine_chunks().take(rows))
+
+
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
     """Cuts SPANS that are grouped by trace into pieces of whole traces, about `rows_max` rows."""
     if not spans.num_rows:
@@ -170,8 +191,54 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
 # --- the receiver process ------------------------------------------------------------------------
 
 
-def storing(decoder: Decoder, journal: Journal) -> Store:
-    """Decodes a group of payloads and keeps it with one append."""
+def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
+    """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
+    keep_freed_memory(_RECEIVER_KEEPS_MIB)
+    journal = Journal.open(settings.journal_path, settings.journal)
+    store = into_journal(settings, journal)
+
+    async def serve() -> None:
+        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
+        ready(await receiver.start())
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        while not await _waited(stop, _RELEASE_S):
+            await asyncio.to_thread(_release, journal)
+        await receiver.stop(settings.stop_grace_s)
+
+    try:
+        asyncio.run(serve())
+    finally:
+        journal.close()
+
+
+async def _waited(stop: asyncio.Event, seconds: float) -> bool:
+    """Whether `stop` is set, or was while waiting."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _release(journal: Journal) -> None:
+    """Carries out what `agentcost quarantine retry` asked for."""
+    try:
+        if released := journal.release_asked(released_spans):
+            log.info("quarantine_released", spans=released)
+    except (TransientError, CorruptionError) as error:  # receiving goes on
+        log.error("quarantine_not_released", error=str(error))
+
+
+def into_journal(settings: Settings, journal: Journal) -> Store:
+    """Decodes a group of payloads and keeps it in `journal`; what a receiver hands its requests to.
+
+    Raises ConfigError where the policy file cannot be used."""
+    policy = read_policy(settings.policy).policy
+    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
+    key = read_user_id_key(settings.decode.user_id_key_file)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy, key), settings.decode)
 
     def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
         decoded = decoder.decode(payloads)
@@ -180,30 +247,6 @@ def storing(decoder: Decoder, journal: Journal) -> Store:
         return decoded.outcomes
 
     return store
-
-
-def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None:
-    """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
-    keep_freed_memory()
-    policy = read_policy(settings.policy).policy
-    vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
-    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
-    journal = Journal.open(settings.journal_path, settings.journal)
-
-    async def serve() -> None:
-        store = storing(decoder, journal)
-        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
-        ready(await receiver.start())
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await stop.wait()
-        await receiver.stop(settings.stop_grace_s)
-
-    try:
-        asyncio.run(serve())
-    finally:
-        journal.close()
 
 
 # --- the pipeline process ------------------------------------------------------------------------
@@ -251,8 +294,10 @@ def _follow(
         ledger.archive_cards(*archived_set(rulebook.rates))
         metrics.read_ledger(settings.data)
         follower = Follower(journal, ledger, rulebook, settings, metrics)
+        caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
-            if not follower.step(time.time_ns(), time.monotonic_ns()):
+            moved = follower.step(time.time_ns(), time.monotonic_ns())
+            if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
 
 

@@ -29,6 +29,7 @@ from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
 from agentcost_collector.decode.config import Config as DecodeConfig
+from agentcost_collector.decode.keep import CONTENT
 from agentcost_collector.journal.config import Config as JournalConfig
 from agentcost_collector.ledger.config import Config as LedgerConfig
 from agentcost_collector.model.errors import ConfigError
@@ -139,6 +140,14 @@ class Settings(BaseSettings):
     @classmethod
     def _prefixes(cls, value: Any) -> Any:
         return _split(value, ",")
+
+    @field_validator("keep")
+    @classmethod
+    def _no_content(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in value:
+            if prefix.startswith(CONTENT):
+                raise ValueError(f"{prefix} holds content, which is never stored; leave it out")
+        return value
 
     @classmethod
     def settings_customise_sources(

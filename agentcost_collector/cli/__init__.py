@@ -18,9 +18,11 @@ from agentcost_collector import __version__
 from agentcost_collector.cli import (
     allocate,
     children,
+    compact,
     duckdb_file,
     explain,
     policy,
+    quarantine,
     rates_commands,
     replay,
     restate,
@@ -82,6 +84,8 @@ app.command("rollup")(rollup.rollup)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(policy.app, name="policy")
+app.command("compact")(compact.compact)
+app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)

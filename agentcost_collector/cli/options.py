@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentcost_collector.cli.text import printable
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,6 +59,22 @@ def settings_from(
 
     flags = {"data": data, "rate_cards": rate_cards or None, **more}
     return load_settings(config, {k: v for k, v in flags.items() if v is not None})
+
+
+INSTANT = "a day (2026-11-01) or an instant (2026-11-01T12:00:00Z); without an offset it is UTC"
+
+
+def instant_ns(option: str, text: str) -> int:
+    """Unix nanoseconds of INSTANT."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {printable(text)}: should be {INSTANT}") from error
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
+    micros = (since_1970.days * 86_400 + since_1970.seconds) * 10**6 + since_1970.microseconds
+    return micros * 1000
 
 
 def utf8(value: Any) -> Any:

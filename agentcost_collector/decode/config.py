@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -14,7 +16,7 @@ class Config(BaseModel):
     """Spans that one request may hold; a larger one is refused for good. The resources and scopes
     they are listed under count as well."""
 
-    attributes_per_request_max: int = Field(default=2_000_000, ge=1)
+    attributes_per_request_max: int = Field(default=1_000_000, ge=1)
     """Attributes and links that all spans of one request may hold together; a request with more
     is refused for good."""
 
@@ -26,3 +28,7 @@ class Config(BaseModel):
 
     nested_bytes_max: int = Field(default=16 * 1024, ge=0)
     """Bytes of the largest array or map value that is read; a larger one is dropped."""
+
+    user_id_key_file: Path | None = None
+    """File with a secret of 16 bytes or more. With it, user ids are kept as keyed hashes and not
+    as they come; see docs/privacy.md. None: as they come."""

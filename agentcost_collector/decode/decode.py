@@ -139,6 +139,8 @@ class Decoder:
         wire = requests.spans
         chars_max = self._config.name_chars_max
         scope = requests.scope_of_span
+        attributes, unread = attribute_maps(wire.field("attributes"), self._keep, self._config)
+        dropped = wire.field("dropped_attributes_count").to_numpy().astype(np.int64) + unread
         columns = {
             "trace_id": hex_ids(wire.field("trace_id"), TRACE_ID_BYTES)[0],
             "span_id": hex_ids(wire.field("span_id"), SPAN_ID_BYTES)[0],
@@ -151,13 +153,9 @@ class Decoder:
             "scope_name": _coded(_scope_texts(requests.scopes, "name", chars_max), scope),
             "scope_version": _coded(_scope_texts(requests.scopes, "version", chars_max), scope),
             "resource": _coded(requests.resources, requests.resource_of_span),
-            "attributes": attribute_maps(wire.field("attributes"), self._keep, self._config),
+            "attributes": attributes,
             "links": _links(wire.field("links")),
-            "dropped_attributes": pa.array(
-                np.minimum(wire.field("dropped_attributes_count").to_numpy(), _INT32_MAX).astype(
-                    np.int32
-                )
-            ),
+            "dropped_attributes": pa.array(np.minimum(dropped, _INT32_MAX).astype(np.int32)),
             "received_at_ns": pa.array(received_at_ns[requests.request_of_span]),
         }
         return pa.Table.from_arrays([columns[name] for name in SPANS.names], schema=SPANS)

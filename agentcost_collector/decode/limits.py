@@ -13,7 +13,7 @@ from agentcost_collector.decode.config import Config
 _PART_TAGS = (b"\x4a", b"\x6a", b"\xca", b"\xea")
 """First bytes that the tag of a span's attribute or link may have, as short as can be or longer."""
 
-_FIELDS_PER_SPAN = 10
+_FIELDS_PER_SPAN = 4
 _VARINT, _LENGTH, _FIXED = 0, 2, {1: 8, 5: 4}
 
 
@@ -27,8 +27,8 @@ def check_body(body: bytes, config: Config) -> None:
     Raises OversizeError, or ValueError where a field cannot be read. Cost: about 0.5 us a span,
     and as much for each attribute where there may be too many.
     """
-    walk = _Walk(body, config)
     dense = sum(body.count(tag) for tag in _PART_TAGS) > config.attributes_per_request_max
+    walk = _Walk(body, config, dense)
     for number, resource_spans in walk.fields((0, len(body))):
         if number != 1:
             continue
@@ -66,21 +66,23 @@ def _count_scope_spans(walk: _Walk, at: tuple[int, int], dense: bool) -> None:
             continue
         walk.count_spans(1)
         if dense:
-            walk.count_attributes(sum(number in (9, 13) for number, _ in walk.fields(span)))
+            for part, _ in walk.fields(span):
+                if part in (9, 13):
+                    walk.count_attributes(1)
 
 
 class _Walk:
     """Fields of one request, counted; so are those that mean nothing, for they take time too."""
 
-    def __init__(self, body: bytes, config: Config) -> None:
+    def __init__(self, body: bytes, config: Config, dense: bool) -> None:
         self._body = body
         self._config = config
         self._spans = 0
         self._attributes = 0
         self._fields = 0
-        self._fields_max = (
-            _FIELDS_PER_SPAN * config.spans_per_request_max + config.attributes_per_request_max
-        )
+        self._fields_max = _FIELDS_PER_SPAN * config.spans_per_request_max
+        if dense:
+            self._fields_max += 2 * config.attributes_per_request_max
 
     def count_spans(self, more: int) -> None:
         self._spans += more
@@ -98,14 +100,18 @@ class _Walk:
         while place < end:
             self._fields += 1
             if self._fields > self._fields_max:
-                raise _too_many("spans and attributes", self._fields_max)
+                raise _too_many("fields", self._fields_max)
             tag = body[place]
             place += 1
             if tag > 127:
                 tag, place = self._varint(place - 1)
             kind, size = tag & 7, _FIXED.get(tag & 7, 0)
             if kind == _LENGTH:
-                size, place = self._varint(place)
+                size = body[place] if place < end else 128
+                if size > 127:
+                    size, place = self._varint(place)
+                else:
+                    place += 1
             elif kind == _VARINT:
                 _, place = self._varint(place)
             elif not size:
@@ -125,7 +131,7 @@ class _Walk:
 
 
 def _too_many(what: str, most: int) -> OversizeError:
-    setting = f"decode.{what}_per_request_max" if " " not in what else "decode.*_per_request_max"
+    setting = "decode." + ("spans" if what == "fields" else what) + "_per_request_max"
     return OversizeError(
         f"The request holds more than {most} {what}; nothing of it was kept. "
         f"Send smaller batches, or raise {setting}."

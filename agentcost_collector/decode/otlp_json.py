@@ -17,10 +17,7 @@ from agentcost_collector.decode.values import DEPTH_MAX
 from agentcost_collector.decode.wire import ArrayValue, KeyValueList, Request, Resource
 from agentcost_collector.model.errors import PermanentError
 
-OBJECTS_MAX = 4_000_000
-"""Objects and arrays that one request may hold: an empty one takes up to 64 bytes in memory."""
-
-OBJECTS_MAX = 4_000_000
+OBJECTS_MAX = 1_000_000
 """Objects and arrays that one request may hold: an empty one takes two or three bytes to send and
 some 60 in memory."""
 
@@ -40,11 +37,6 @@ def json_to_protobuf(body: bytes) -> bytes:
     the body is not JSON or a field has the wrong type; the message says which. Cost: about
     130 us a span, a Python object per value; bounded by the length of the body.
     """
-    if body.count(b"{") + body.count(b"[") > OBJECTS_MAX:
-        raise PermanentError(
-            f"The OTLP/JSON request holds more than {OBJECTS_MAX} objects and arrays; send "
-            "smaller batches, or protobuf."
-        )
     if body.count(b"{") + body.count(b"[") > OBJECTS_MAX:
         raise PermanentError(
             f"The OTLP/JSON request holds more than {OBJECTS_MAX} objects and arrays; send "

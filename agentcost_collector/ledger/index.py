@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -155,6 +155,17 @@ class Index:
         dropped = set(numbers)
         if dropped:
             self._keep(~np.isin(self._merged().groups, list(dropped)), dropped)
+
+    def replace(self, groups: Mapping[int, Group]) -> None:
+        """Other files for some groups."""
+        self._database.execute("BEGIN")
+        for number, group in groups.items():
+            self._database.execute(
+                "UPDATE groups SET spans = ?, entries = ? WHERE id = ?",
+                (json.dumps(group.spans), json.dumps(group.entries), number),
+            )
+        self._database.execute("COMMIT")
+        self.groups.update(groups)
 
     def restart(self, since_ns: int | None) -> None:
         """Set the promise of an empty index."""

@@ -41,7 +41,7 @@ SPANS = pa.schema(
         ("resource", _CODED),  # JSON object of the kept resource attributes, keys sorted
         ("attributes", ATTRIBUTES),  # kept span attributes, sorted by key, values as text
         ("links", LINKS),
-        ("dropped_attributes", pa.int32()),  # as reported by the SDK
+        ("dropped_attributes", pa.int32()),  # by the SDK, or by us as too large or too deep
         ("received_at_ns", pa.int64()),
     ]
 )
@@ -52,14 +52,15 @@ REJECTS = pa.schema(
     [
         ("reason", _TEXT),  # RejectReason
         ("detail", _TEXT),
-        ("trace_id", _TEXT),  # hex of whatever bytes came
+        ("trace_id", _TEXT),  # hex of whatever bytes came, at most 32
         ("span_id", _TEXT),
-        ("name", _TEXT),
-        ("scope_name", _TEXT),
-        ("resource", _TEXT),
-        ("received_at_ns", pa.int64()),
+        ("start_ns", pa.uint64()),  # as on the wire
+        ("end_ns", pa.uint64()),
+        *(field for field in SPANS if field.nullable),
     ]
 )
+"""What of a span can be kept although the span cannot: the columns of SPANS, with ids and times as
+they came."""
 
 TAGS = ("feature", "team", "workload_class", "tenant", "environment", "parent_run_id")
 

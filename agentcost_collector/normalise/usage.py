@@ -31,6 +31,7 @@ RULES = (
 kinds of evidence are: cached parts larger than the input, the dialect, the reported total."""
 
 _COUNT_MAX = 1 << 53
+_NOTHING = ("", "none", "null", "undefined")
 _BUCKET_SHORT = r"(creation|write)_5m|ephemeral_5m"
 _BUCKET_LONG = r"(creation|write)_1h|ephemeral_1h"
 
@@ -55,6 +56,26 @@ class Reported:
     extra_output: np.ndarray
 
 
+UNBILLED = ("total", "reasoning")
+"""Counts of Reported without which the price is known all the same."""
+
+COLUMNS = {
+    "input": ("input_tokens",),
+    "output": ("output_tokens",),
+    "cache_read": ("cache_read_tokens",),
+    "cache_write": ("cache_write_short_tokens", "cache_write_long_tokens"),
+    "cache_write_short": ("cache_write_short_tokens",),
+    "cache_write_long": ("cache_write_long_tokens",),
+    "input_audio": ("input_audio_tokens",),
+    "input_image": ("input_image_tokens",),
+    "output_audio": ("output_audio_tokens",),
+    "output_image": ("output_image_tokens",),
+    "extra_input": ("input_tokens",),
+    "extra_output": ("output_tokens",),
+}
+"""Count of Reported that is billed -> the columns of STEPS that nobody can know without it."""
+
+
 @dataclass(frozen=True)
 class Meaning:
     """What is known of each span's emitter (boolean arrays)."""
@@ -70,7 +91,8 @@ def parse_counts(text: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     """Counts from text, and a mask of the unreadable ones (which become -1).
 
     Integers, integral doubles ("12.0") and numbers in quotes are read; negative, fractional, not
-    finite or absurd (above 2^53) values are not.
+    finite or absurd (above 2^53) values are not. A word for nothing ("None") is no count, and
+    nothing unreadable.
     """
     plain = pc.match_substring_regex(text, r"^\d{1,15}$").to_numpy(zero_copy_only=False)
     if plain.all():
@@ -79,8 +101,10 @@ def parse_counts(text: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     values[plain] = text.filter(pa.array(plain)).cast(pa.int64()).to_numpy(zero_copy_only=False)
     bad = np.zeros(len(text), dtype=bool)
     for i in np.flatnonzero(~plain):  # a handful of odd spellings, about 1 us each
-        value = as_count(text[int(i)].as_py())
-        values[i], bad[i] = (-1, True) if value is None else (value, False)
+        spelled = text[int(i)].as_py()
+        value = as_count(spelled)
+        values[i] = -1 if value is None else value
+        bad[i] = value is None and spelled.strip().lower() not in _NOTHING
     return values, bad
 
 

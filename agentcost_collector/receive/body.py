@@ -11,6 +11,9 @@ from agentcost_collector.receive.status import RefusedError
 _GZIP = 16 + zlib.MAX_WBITS
 _MEMBERS_MAX = 1000  # each costs a fresh decompressor and a copy of the rest of its chunk
 
+_BYTES_PER_VALUE = 80  # what Python makes of {"a":0} and the like, by marks { [ , : in the text
+_BYTES_PER_CHAR = 4
+
 
 class Body(Protocol):
     """A request body that grows by chunks as they came over the wire."""
@@ -40,8 +43,8 @@ class PlainBody:
         """Take a chunk."""
         if len(chunk) > self.room:
             raise too_large(self._bytes_max)
-        self._lease.grow(len(chunk))
         self._size += len(chunk)
+        self._lease.cover(self._size)
         self._chunks.append(chunk)
 
     def finish(self) -> bytes:
@@ -81,6 +84,23 @@ class GzipBody:
         if self._members > _MEMBERS_MAX:
             raise RefusedError(400, f"The gzip body has more than {_MEMBERS_MAX} members.")
         return zlib.decompressobj(_GZIP)
+
+
+def json_bytes(body: bytes, bytes_max: int) -> int:
+    """Memory that reading this JSON text takes at most, in bytes beside the text itself.
+
+    Raises RefusedError where that is more than `bytes_max`. Cost: some 5 ns a byte.
+    """
+    values = sum(map(body.count, (b"{", b"[", b",", b":")))
+    size = values * _BYTES_PER_VALUE + len(body) * (1 if body.isascii() else _BYTES_PER_CHAR)
+    if size > bytes_max:
+        raise RefusedError(
+            413,
+            f"The JSON request of {len(body)} bytes would take {size} bytes of memory to read and "
+            f"{bytes_max} are left; send smaller batches or protobuf, or raise the receiver's "
+            "bytes_in_flight_max.",
+        )
+    return size
 
 
 def too_large(bytes_max: int) -> RefusedError:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from agentcost_collector.receive.address import parse
 
 MIB = 2**20
+_WORKING = 5  # measured: reading a request takes twice its bytes beside it, decoding three times
 
 
 def _checked(text: str) -> str:
@@ -33,8 +34,11 @@ class Config(BaseModel):
     request_bytes_max: int = Field(default=64 * MIB, ge=1, le=2**31 - 1)
     """Largest accepted request in bytes, after decompression. A larger one is refused for good."""
 
-    bytes_in_flight_max: int = Field(default=256 * MIB, ge=1)
-    """Bytes of all requests being read, waiting or being stored. Beyond it: try again later."""
+    bytes_in_flight_max: int = Field(default=512 * MIB, ge=1)
+    """Memory for all requests together, in bytes. Five times the largest request is kept for
+    reading and decoding one; the rest is for requests that arrive, wait or are being stored.
+    Where it is taken: try again later. A gRPC message counts as the largest one until it is there,
+    for it does not say its size. Who already holds something gets no more than is left free."""
 
     group_requests_max: int = Field(default=4096, ge=1)
     """Most requests stored with one commit."""
@@ -42,18 +46,23 @@ class Config(BaseModel):
     group_bytes_max: int = Field(default=16 * MIB, ge=1)
     """Most bytes stored with one commit; a single larger request is a group of its own."""
 
-    body_wait_s: float = Field(default=30, gt=0)
-    """Seconds an HTTP client may take to send a request body."""
+    body_wait_s: float = Field(default=10, gt=0)
+    """Seconds a client may take to send a request body; the usual SDKs give up after 10."""
 
     retry_delay_s: float = Field(default=1, gt=0, le=60)
-    """Seconds after which a sender that was put off should try again. Some SDKs give up after
-    10 seconds in all, so keep it small."""
+    """Seconds that a request waits where its memory is not free, and after which its sender, then
+    put off, should try again. Some SDKs give up after 10 seconds in all, so keep it small."""
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes of all request bodies together: what working on the largest one does not take."""
+        return self.bytes_in_flight_max - _WORKING * self.request_bytes_max
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.bytes_in_flight_max < self.request_bytes_max:
+        if self.body_bytes_max < self.request_bytes_max:
             raise ValueError(
                 f"bytes_in_flight_max ({self.bytes_in_flight_max}) must be at least "
-                f"request_bytes_max ({self.request_bytes_max})"
+                f"{1 + _WORKING} times request_bytes_max ({self.request_bytes_max})"
             )
         return self

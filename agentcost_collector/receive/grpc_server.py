@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import unquote
 
 import grpc
 
 from agentcost_collector.model.payload import Payload
 from agentcost_collector.receive.address import Address, bind, cannot_listen
-from agentcost_collector.receive.admission import Admission
+from agentcost_collector.receive.admission import Admission, Lease
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
-from agentcost_collector.receive.status import failure_of, grpc_metadata, success_body
+from agentcost_collector.receive.status import (
+    RefusedError,
+    failure_of,
+    grpc_metadata,
+    success_body,
+)
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 SETTING = "receive.grpc"
 
 # `maximum_concurrent_rpcs` is not used: it refuses with a status after which clients drop data.
 _PING_INTERVAL_MS_MIN = 9_000  # pings every 10 s are common; leave room for jitter
+_AHEAD_BYTES = 16 * 1024  # of a message that waits to be read; without the probe it stays so
 
 
 class GrpcServer:
@@ -41,10 +48,13 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", self._config.request_bytes_max),
                 ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS_MIN),
                 ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.lookahead_bytes", _AHEAD_BYTES),
+                ("grpc.http2.bdp_probe", 0),
                 ("grpc.so_reuseport", 0),  # two collectors on one port would share its requests
             ]
         )
-        export = grpc.unary_unary_rpc_method_handler(self._export)
+        # As a stream of one, so that a message is taken off the wire when there is room for it.
+        export = grpc.stream_unary_rpc_method_handler(self._export)
         handler = grpc.method_handlers_generic_handler(SERVICE, {"Export": export})
         server.add_generic_rpc_handlers((handler,))
         try:
@@ -60,12 +70,37 @@ class GrpcServer:
         if self._server:
             await self._server.stop(grace_s)
 
-    async def _export(self, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def _export(
+        self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext
+    ) -> bytes:
+        lease = self._admission.lease(_host(context.peer()))
         try:
-            payload = Payload(body, self._now_ns())
-            lease = self._admission.lease(len(body))
+            payload = await self._payload(messages, lease)
             return success_body(await self._committer.commit(payload, lease))
         except Exception as error:
             failure = failure_of(error, self._config.retry_delay_s)
         await context.abort(failure.grpc_code, failure.message, grpc_metadata(failure))
         raise AssertionError("abort always raises")
+
+    async def _payload(self, messages: AsyncIterator[bytes], lease: Lease) -> Payload:
+        """The request, read once there is room for the largest one. Raises RefusedError where the
+        call ends without one."""
+        size_max = self._config.request_bytes_max
+        spare = min(size_max, self._config.body_bytes_max - size_max)
+        try:
+            await lease.reserve(size_max, spare)
+            async with lease.arriving(self._config.body_wait_s):
+                body = await anext(messages)
+            lease.shrink(len(body))
+        except StopAsyncIteration:
+            lease.release()
+            raise RefusedError(400, "The call ended without a request message.") from None
+        except BaseException:
+            lease.release()
+            raise
+        return Payload(body, self._now_ns())
+
+
+def _host(peer: str) -> str:
+    """The address in what gRPC calls a peer, such as ipv4:127.0.0.1:5678 or ipv6:%5B::1%5D:5678."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -15,14 +15,16 @@ import uvicorn
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.receive.admission import Admission, Lease
-from agentcost_collector.receive.body import Body, GzipBody, PlainBody, too_large
+from agentcost_collector.receive.body import Body, GzipBody, PlainBody, json_bytes, too_large
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.http_protocol import HttpProtocol
 from agentcost_collector.receive.status import (
     RefusedError,
     failure_of,
     http_body,
     http_headers,
+    late_body,
     success_body,
 )
 
@@ -34,6 +36,10 @@ _PROTOBUF = b"application/x-protobuf"
 _JSON = b"application/json"
 _METHODS = {TRACES: ("POST",), HEALTH: ("GET", "HEAD")}
 _KEEP_ALIVE_S = 75  # longer than clients pause between exports, so that none meets a closing one
+
+_NO_SPANS = (
+    "The request has no resourceSpans, so nothing was kept; OTLP/JSON keys are lowerCamelCase."
+)
 
 Headers = Mapping[bytes, bytes]
 Message = dict[str, Any]
@@ -47,7 +53,7 @@ class HttpServer:
     def __init__(self, endpoint: Endpoint) -> None:
         config = uvicorn.Config(
             endpoint,
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -113,7 +119,8 @@ class Endpoint:
             if path == HEALTH:
                 await _send(send, 200, _JSON, b'{"status":"ok"}')
                 return
-            outcome = await self._export(headers, media, chunks)
+            client = scope.get("client") or ("",)
+            outcome = await self._export(headers, media, chunks, client[0])
             await _send(send, 200, media, success_body(outcome, media == _JSON))
             return
         except _GoneError:
@@ -133,34 +140,47 @@ class Endpoint:
         body = http_body(failure, as_json)
         await _send(send, failure.http, _JSON if as_json else _PROTOBUF, body, extra)
 
-    async def _export(self, headers: Headers, media: bytes, chunks: _Chunks) -> Outcome:
+    async def _export(
+        self, headers: Headers, media: bytes, chunks: _Chunks, sender: str
+    ) -> Outcome:
         if media not in (_PROTOBUF, _JSON):
             accepted = f"{_PROTOBUF.decode()} or {_JSON.decode()}"
             raise RefusedError(415, f"Content-Type must be {accepted}, not {_shown(media)}.")
-        lease = self._admission.lease()
+        lease = self._admission.lease(sender)
         try:
             body = await self._read(headers, chunks, lease)
+            unread = False
             if media == _JSON:
+                await lease.reserve(json_bytes(body, self._config.body_bytes_max - len(body)))
                 loop = asyncio.get_running_loop()
-                body = await loop.run_in_executor(self._json_thread, self._json_to_protobuf, body)
+                text = body
+                body = await loop.run_in_executor(self._json_thread, self._json_to_protobuf, text)
+                unread = not body and b":" in text and b'"resourceSpans"' not in text
+            lease.shrink(len(body))
         except BaseException:
             lease.release()
             raise
-        return await self._committer.commit(Payload(body, self._now_ns()), lease)
+        outcome = await self._committer.commit(Payload(body, self._now_ns()), lease)
+        return Outcome(message=_NO_SPANS) if unread else outcome
 
     async def _read(self, headers: Headers, chunks: _Chunks, lease: Lease) -> bytes:
         bytes_max = self._config.request_bytes_max
-        if int(headers.get(b"content-length", b"0")) > bytes_max:
+        size = int(headers.get(b"content-length", b"%d" % bytes_max))
+        if size > bytes_max:
             raise too_large(bytes_max)
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in (b"identity", b"gzip"):
             raise RefusedError(
                 415, f"Content-Encoding must be gzip or identity, not {_shown(encoding)}."
             )
+        await lease.reserve(size)
         body: Body = (GzipBody if encoding == b"gzip" else PlainBody)(bytes_max, lease)
-        async for chunk in chunks:
-            body.add(chunk)
-        return body.finish()
+        async with lease.arriving(self._config.body_wait_s):
+            async for chunk in chunks:
+                body.add(chunk)
+        whole = body.finish()
+        lease.shrink(len(whole))
+        return whole
 
 
 class _GoneError(Exception):
@@ -187,9 +207,7 @@ class _Chunks:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            raise TransientError(
-                f"The request body did not arrive within {self._wait_s:g} seconds; send it again."
-            ) from None
+            raise late_body(self._wait_s) from None
         if message["type"] == "http.disconnect":
             raise _GoneError
         self.more = message["more_body"]

@@ -39,7 +39,7 @@ class Receiver:
         """`store` is called in one thread of its own, never twice at a time. `json_to_protobuf`
         raises PermanentError for what is not OTLP/JSON."""
         self._config = config
-        admission = Admission(config.bytes_in_flight_max)
+        admission = Admission(config.body_bytes_max, config.retry_delay_s)
         self._committer = Committer(store, config.group_requests_max, config.group_bytes_max)
         self._grpc = grpc_server.GrpcServer(config, admission, self._committer, now_ns)
         self._http = http_server.HttpServer(

@@ -18,7 +18,7 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from agentcost_collector.model.errors import AgentcostError, PermanentError
+from agentcost_collector.model.errors import AgentcostError, PermanentError, TransientError
 from agentcost_collector.model.payload import Outcome
 
 MESSAGE_CHARS_MAX = 300  # in gRPC it is sent three times, within 8 KiB of metadata
@@ -31,6 +31,7 @@ _GRPC_OF_HTTP = {
     405: grpc.StatusCode.UNIMPLEMENTED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     415: grpc.StatusCode.INVALID_ARGUMENT,
+    431: grpc.StatusCode.INVALID_ARGUMENT,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -41,6 +42,13 @@ class RefusedError(PermanentError):
     def __init__(self, http: int, message: str) -> None:
         super().__init__(message)
         self.http = http
+
+
+def late_body(wait_s: float) -> TransientError:
+    """What a sender hears whose request took too long to arrive."""
+    return TransientError(
+        f"The request body did not arrive within {wait_s:g} seconds; send it again."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,16 @@ class GatedStore:
 def commit_all(store, bodies, cancel=(), requests_max=100, bytes_max=10_000):
     """The answers to `bodies`, all of which wait while a first request is being stored, and the
     bytes held afterwards; those at the positions in `cancel` are given up while they wait."""
-    admission = Admission(1_000_000)
+    admission = Admission(1_000_000, 0)
 
     async def main():
         committer = Committer(store, requests_max, bytes_max)
         committer.start()
 
-        def submit(body):
-            return committer.commit(Payload(body, 0), admission.lease(len(body)))
+        async def submit(body):
+            lease = admission.lease("a")
+            await lease.reserve(len(body))
+            return await committer.commit(Payload(body, 0), lease)
 
         first = asyncio.create_task(submit(b"first"))
         await asyncio.to_thread(store.entered.acquire, timeout=30)

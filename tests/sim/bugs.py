@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from agentcost_collector import pipeline
 from agentcost_collector.assemble import OpenTraces
-from agentcost_collector.decode import Decoder
 from agentcost_collector.journal import Journal
 from agentcost_collector.ledger.lookup import Lookup
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.pipeline import Settler
+from agentcost_collector.settings import Settings
 from tests.sim import machine
 
 
@@ -29,8 +29,8 @@ def trims_what_is_open() -> AbstractContextManager[object]:
 def answers_without_keeping() -> AbstractContextManager[object]:
     """A full disk is not told to the sender."""
 
-    def storing(decoder: Decoder, journal: Journal) -> Store:
-        store = pipeline.storing(decoder, journal)
+    def into_journal(settings: Settings, journal: Journal) -> Store:
+        store = pipeline.into_journal(settings, journal)
 
         def hopeful(payloads: Sequence[Payload]) -> Sequence[Outcome]:
             try:
@@ -40,7 +40,7 @@ def answers_without_keeping() -> AbstractContextManager[object]:
 
         return hopeful
 
-    return mock.patch.object(machine, "storing", storing)
+    return mock.patch.object(machine, "into_journal", into_journal)
 
 
 def forgets_a_commit_after_a_crash() -> AbstractContextManager[object]:

@@ -21,7 +21,7 @@ from agentcost_collector.model.errors import ConfigError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
-from agentcost_collector.pipeline import Follower, storing
+from agentcost_collector.pipeline import Follower, into_journal
 from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.replay import Tally, replay
@@ -110,7 +110,7 @@ class Machine:
         try:
             if self._journal is None:
                 self._journal = Journal.open(self.settings.journal_path, self.settings.journal)
-                self._store = storing(self.decoder(self.settings.decode), self._journal)
+                self._store = into_journal(self.settings, self._journal)
             outcomes = self._store(payloads)
         except TransientError:
             return self._unanswered(payloads, requests)
