@@ -12,6 +12,7 @@ from unittest import mock
 
 from agentcost_collector import replay as replaying
 from agentcost_collector import restate as restating
+from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.decode import Config as DecodeConfig
 from agentcost_collector.decode import Decoder
 from agentcost_collector.journal import Journal, JournalReader
@@ -67,6 +68,7 @@ class Machine:
         self._reader: JournalReader | None = None
         self._ledger: Ledger | None = None
         self.follower: Follower | None = None
+        self._caretaker: Caretaker
 
     @property
     def wall_ns(self) -> int:
@@ -167,7 +169,10 @@ class Machine:
                 )
                 self._ledger.archive_cards(*archived_set(rulebook.rates))
                 self.follower = Follower(self._reader, self._ledger, rulebook, self.settings)
+                self._caretaker = Caretaker(self._ledger, self.settings.ledger.compact_every_h)
             self.follower.step(self.wall_ns, self.now_ns - EPOCH_NS)
+            while self._caretaker.step(self.wall_ns, self.now_ns - EPOCH_NS):
+                pass
         except TransientError:
             self._give_away()
             return False

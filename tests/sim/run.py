@@ -186,6 +186,8 @@ class Simulation:
             ledger=LedgerConfig(
                 reopen_window_h=source.choice((2, 24)),
                 index_traces_max=source.choice((FEW_TRACES, 10**6, 10**6)),
+                compact_every_h=source.choice((0, 0, 1)),
+                compact_quiet_h=source.choice((0, 24)),
                 checkpoint_every=source.choice((2, 25, 25)),
             ),
         )
