@@ -43,10 +43,10 @@ def test_the_same_seed_is_the_same_run():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_a_planted_bug_is_found(bug):
-    """Within these seeds, all of which pass without it."""
-    for seed in range(SHARDS * SEEDS_PER_SHARD):
+@pytest.mark.parametrize(("bug", "first"), BUGS, ids=lambda bug: getattr(bug, "__name__", ""))
+def test_a_planted_bug_is_found(bug, first):
+    """By one of fifty seeds, all of which hold without it."""
+    for seed in range(first, first + 50):
         with bug():
             if run_seed(seed).broken:
                 return
