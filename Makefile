@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEED ?= 0
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 help: ## this list
@@ -47,6 +48,12 @@ lint: $(READY) ## ruff, mypy and the import contracts
 fmt: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+sim: $(READY) ## a simulated run of everything under faults: make sim SEED=123
+	$(BIN)/python -m tests.sim --seed $(SEED)
+
+sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones are printed
+	$(BIN)/python -m tests.sim --count 10000
 
 faults-night: tools $(READY) ## every error at every system call of a delivery, besides every kill
 	FAULTS=all $(BIN)/python -m pytest -n 2 tests/faults/test_every_call.py
