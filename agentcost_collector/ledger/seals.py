@@ -167,7 +167,7 @@ def seal_batch(
     )
 
 
-def seal_rewritten(ledger: Path, written: Mapping[str, str], now_ns: int) -> Seal:
+def seal_files(ledger: Path, written: Mapping[str, str], now_ns: int) -> Seal:
     """Notes the digests of files that hold what was sealed before, by path below the ledger.
 
     To be called when they are on disk, and before a log names them. Durable on return.
@@ -213,10 +213,10 @@ def cost_text(costs: Iterable[Decimal | None]) -> str | None:
 
 def chain_lines(ledger: Path) -> dict[str, list[bytes]]:
     """Every chain of a ledger, line by line, as it is on disk."""
-    return {path.stem: path.read_bytes().split(b"\n") for path in map(Path, seal_files(ledger))}
+    return {path.stem: path.read_bytes().split(b"\n") for path in map(Path, chain_files(ledger))}
 
 
-def seal_files(ledger: Path) -> list[str]:
+def chain_files(ledger: Path) -> list[str]:
     """Absolute paths of the chains."""
     folder = ledger.absolute() / SEALS
     return sorted(map(str, folder.glob(f"*{_SUFFIX}"))) if folder.is_dir() else []

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from agentcost_collector.ledger.reader import LedgerReader, Snapshot
-from agentcost_collector.ledger.seals import seal_files
+from agentcost_collector.ledger.seals import chain_files
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql
@@ -82,7 +82,7 @@ def open_views(
     cubes = Cubes.of(data, snapshot, config or Config())
     connection = duckdb.connect(":memory:")
     _create(connection, data, snapshot, cubes, rates)
-    readable = [*cubes.readable(), *seal_files(data / _LEDGER_FOLDER)]
+    readable = [*cubes.readable(), *chain_files(data / _LEDGER_FOLDER)]
     _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files, *readable])
     return connection
 
@@ -142,7 +142,7 @@ def _create(
     rates: pa.Table | None,
 ) -> None:
     create_tables(connection, snapshot)
-    connection.execute(sql.seals_view(seal_files(data / _LEDGER_FOLDER)))
+    connection.execute(sql.seals_view(chain_files(data / _LEDGER_FOLDER)))
     for statement in (
         sql.steps_view(),
         sql.runs_view(),
