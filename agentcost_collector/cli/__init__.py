@@ -21,6 +21,7 @@ from agentcost_collector.cli import (
     compact,
     duckdb_file,
     explain,
+    ledger_commands,
     policy,
     quarantine,
     rates_commands,
@@ -87,6 +88,7 @@ app.add_typer(policy.app, name="policy")
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
+app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(rates_commands.app, name="rates")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
