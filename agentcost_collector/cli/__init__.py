@@ -22,6 +22,7 @@ from agentcost_collector.cli import (
     compact,
     duckdb_file,
     explain,
+    ledger_commands,
     policy,
     quarantine,
     rates_commands,
@@ -103,6 +104,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
 app.command("scrub")(scrub.scrub)
 app.command("anchor")(anchor.anchor)
+app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(rates_commands.app, name="rates")
 app.add_typer(token.app, name="token")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
