@@ -153,16 +153,16 @@ class _Values:
         if len(place) > _NESTING_MAX:
             raise ConfigError(f"{self._path}:{line}: nested too deeply for {self._what}")
         value: Any
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._anchors:
-                raise ConfigError(f"{self._at(event)}: no `&{event.anchor}` before; correct it")
-            return self._anchors[event.anchor]
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event)
         elif isinstance(event, yaml.SequenceStartEvent):
             value = []
             while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
                 value.append(self._value(item, (*place, len(value))))
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise ConfigError(f"{self._at(event)}: no `&{event.anchor}` before; correct it")
+            return self._anchors[event.anchor]
         else:
             value = self._mapping(place)
         if event.anchor is not None:
