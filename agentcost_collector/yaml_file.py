@@ -18,7 +18,7 @@ from agentcost_collector.model.errors import ConfigError
 Place = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NESTING_MAX = 32
-_RESOLVER = yaml.resolver.Resolver()
+_RESOLVER: Any = yaml.resolver.Resolver()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Values:
             raise ConfigError(f"{self._at(after)}: a second document; make it a file of its own")
         return value
 
-    def _value(self, event: yaml.Event, place: Place) -> Any:
+    def _value(self, event: Any, place: Place) -> Any:
         line = self._lines[place] = event.start_mark.line + 1
         if len(place) > _NESTING_MAX:
             raise ConfigError(f"{self._path}:{line}: nested too deeply for {self._what}")
@@ -196,7 +196,7 @@ class _Values:
         tag = event.tag
         if tag is None or tag == "!":
             tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
-        node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
+        node = yaml.ScalarNode(tag, event.value)
         try:
             value = yaml.constructor.SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError) as wrong:
@@ -212,5 +212,5 @@ class _Values:
             raise ConfigError(f"{where}: '{node.value}' is not a value that {self._what} may have")
         return value
 
-    def _at(self, event: yaml.Event) -> str:
+    def _at(self, event: Any) -> str:
         return f"{self._path}:{event.start_mark.line + 1}"
