@@ -1,5 +1,5 @@
-"""The receiver and the pipeline process of a service, forked from one that has everything loaded: they
-start in a tenth of a second.
+"""The receiver and the pipeline process of a service, forked from one that has everything loaded:
+they start in a tenth of a second.
 
 `python -m tests.faults.processes` reads settings and the name of a process, a line each; it answers
 `pid N`, and `ready` once it listens or at once for the pipeline.
