@@ -25,8 +25,8 @@ run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
 	$(BIN)/python -m tests.demo
 
-# What the tests need of the system: strace shows and strikes system calls.
-TOOLS := strace
+# What the tests need of the system: strace strikes system calls, openssl makes certificates.
+TOOLS := strace openssl
 
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
