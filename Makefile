@@ -58,6 +58,10 @@ sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones ar
 faults-night: tools $(READY) ## every error at every system call of a delivery, besides every kill
 	FAULTS=all $(BIN)/python -m pytest -n 2 tests/faults/test_every_call.py
 
+KILLS ?= 1000
+kill-night: $(READY) ## kill -9 of receiver and pipeline, KILLS=1000 times, under live senders
+	KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults/test_kill_loop.py
+
 CLONES ?= 20000
 clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws them
 	CLONES=$(CLONES) $(BIN)/python -m pytest -n 2 tests/faults/test_power_cuts.py

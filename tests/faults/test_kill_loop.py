@@ -32,7 +32,7 @@ class Sender(threading.Thread):
         self._first = number * APART
         self._address = address
         self._told = told
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.acknowledged = 0
 
     def run(self) -> None:
@@ -40,7 +40,7 @@ class Sender(threading.Thread):
             self._address, options=[("grpc.max_reconnect_backoff_ms", 100)]
         ) as channel:
             export = channel.unary_unary(METHOD)
-            while not self._stop.is_set():
+            while not self._ended.is_set():
                 body = store.body_of(self._first + self.acknowledged)
                 try:
                     export(body, timeout=30, wait_for_ready=True)
@@ -51,7 +51,7 @@ class Sender(threading.Thread):
 
     def stop(self) -> list[int]:
         """All that were acknowledged; nothing else was ever sent."""
-        self._stop.set()
+        self._ended.set()
         self.join()
         return [self._first + count for count in range(self.acknowledged)]
 
