@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEED ?= 0
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 help: ## this list
@@ -24,7 +25,15 @@ run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
 	$(BIN)/python -m tests.demo
 
-test: lint $(READY) ## everything that CI runs
+# What the tests need of the system: strace shows and strikes system calls.
+TOOLS := strace
+
+tools:
+	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing; } || \
+	  { echo "The tests need$$missing; install it with the package manager of this system" >&2; exit 1; }
+
+test: lint tools $(READY) ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 tests
 
 test-fast: $(READY) ## the tests that take under a minute
@@ -39,6 +48,19 @@ lint: $(READY) ## ruff, mypy and the import contracts
 fmt: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+sim: $(READY) ## a simulated run of everything under faults: make sim SEED=123
+	$(BIN)/python -m tests.sim --seed $(SEED)
+
+sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones are printed
+	$(BIN)/python -m tests.sim --count 10000
+
+faults-night: tools $(READY) ## every error at every system call of a delivery, besides every kill
+	FAULTS=all $(BIN)/python -m pytest -n 2 tests/faults/test_every_call.py
+
+CLONES ?= 20000
+clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws them
+	CLONES=$(CLONES) $(BIN)/python -m pytest -n 2 tests/faults/test_power_cuts.py
 
 golden: $(READY) ## rewrite the golden files; review the diff
 	$(BIN)/python -m tests.golden.rewrite
@@ -56,8 +78,14 @@ bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 bench-restate: $(READY) ## CPU and memory of restating a million steps
 	$(BIN)/python -m tests.bench.restate
 
+bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
+	$(BIN)/python -m tests.bench.commits
+
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
+
+flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
+	$(BIN)/python -m tests.verify.flips 10000
 
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
@@ -66,5 +94,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo test test-fast lint fmt golden docs fuzz-night bench bench-restate bench-memory lock clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' Makefile | tr -d :)
 .DEFAULT_GOAL := help

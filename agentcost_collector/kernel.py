@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from agentcost_collector.attribute import Config as WalkConfig
 from agentcost_collector.attribute import Policy, Rules, attribute_steps, explain_spans
-from agentcost_collector.decode import Keep
+from agentcost_collector.decode import Keep, Pseudonyms
 from agentcost_collector.normalise import (
     OWN_PRICING,
     OWN_UNITS,
@@ -94,9 +94,14 @@ def _is_in_order(spans: pa.Table) -> bool:
     return spans.num_rows < 2 or bool(pc.all(rises).as_py())
 
 
-def keep_of(prefixes: Sequence[str], vocabulary: Vocabulary, policy: Policy) -> Keep:
+def keep_of(
+    prefixes: Sequence[str],
+    vocabulary: Vocabulary,
+    policy: Policy,
+    user_id_key: bytes | None = None,
+) -> Keep:
     """The attributes that decode keeps: what dialects and policy read, and what the user asks
-    for by `prefixes`."""
+    for by `prefixes`. With `user_id_key` user ids are kept as hashes under it."""
     return Keep(
         keys=vocabulary.attribute_keys().union(policy.span_keys()),
         prefixes=(*prefixes, OWN_UNITS, OWN_PRICING),
@@ -106,4 +111,5 @@ def keep_of(prefixes: Sequence[str], vocabulary: Vocabulary, policy: Policy) -> 
         urls=vocabulary.url_keys(),
         url_paths=vocabulary.url_paths(),
         numbers=vocabulary.number_keys(),
+        users=Pseudonyms(vocabulary.user_keys(), user_id_key) if user_id_key else None,
     )

@@ -20,15 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from agentcost_collector.access import AuditLog, TokenFile, TokenGate
+from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces, unique_spans
-from agentcost_collector.book import book_charges
-from agentcost_collector.decode import Decoder, json_to_protobuf
+from agentcost_collector.book import book_charges, closed_traces, with_standing
+from agentcost_collector.caretaker import Caretaker
+from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
-from agentcost_collector.metrics import Metrics, served
-from agentcost_collector.model.errors import TransientError
+from agentcost_collector.metrics import Metrics, registry_of
+from agentcost_collector.metrics_port import served
+from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
@@ -38,10 +42,12 @@ from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.settings import Settings
+from agentcost_collector.user_id_key import read_user_id_key
 
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
 _RECEIVER_KEEPS_MIB = 32  # most groups of requests take less; it is beside the limit of their bytes
 
@@ -124,16 +130,25 @@ class Settler:
         """What to book for whole traces. Spans of other traces that they link to, at hand or
         stored, may say who pays."""
         trace_ids = pc.unique(traces.spans.column("trace_id"))
+        retired_before = self._ledger.spans_retired_before
+        closed = [trace_ids.slice(0, 0)]
         links = traces.spans.column("links").combine_chunks()
         targets = _without(pc.unique(links.flatten().field("trace_id")).drop_null(), trace_ids)
         linked = at_hand.filter(pc.is_in(at_hand.column("trace_id"), value_set=targets))
         targets = _without(targets, pc.unique(linked.column("trace_id")))
         if len(targets):
             oldest = pc.min(traces.spans.column("start_ns")).as_py()
-            linked = concat([linked, self._ledger.booked(targets, oldest).spans], SPANS)
+            stored = self._ledger.booked(targets, oldest)
+            linked = concat([linked, stored.spans], SPANS)
+            if retired_before:
+                gone = closed_traces(stored.entries, retired_before)
+                closed.append(linking_to(traces.spans, gone))
         charges = kernel(concat([traces.spans, linked], SPANS), self._rulebook)
         if linked.num_rows:
             charges = charges.filter(pc.is_in(charges.column("trace_id"), value_set=trace_ids))
+        if retired_before:
+            closed.append(closed_traces(traces.entries, retired_before))
+            charges = with_standing(charges, traces.entries, pa.concat_arrays(closed))
         return book_charges(charges, traces.entries, now_ns, config=self._settings.book)
 
 
@@ -156,6 +171,14 @@ def _without(trace_ids: pa.Array, others: pa.Array) -> pa.Array:
     return trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=others)))
 
 
+def linking_to(spans: pa.Table, trace_ids: pa.Array) -> pa.Array:
+    """Traces among SPANS that link to one of the given traces."""
+    links = spans["links"].combine_chunks()
+    hit = pc.is_in(links.flatten().field("trace_id"), value_set=trace_ids)
+    rows = pc.list_parent_indices(links).filter(hit)
+    return pc.unique(spans["trace_id"].combine_chunks().take(rows))
+
+
 def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
     """Cuts SPANS that are grouped by trace into pieces of whole traces, about `rows_max` rows."""
     if not spans.num_rows:
@@ -168,6 +191,12 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
             start = end
 
 
+def _gate(settings: Settings) -> TokenGate:
+    """What every door asks. Raises ConfigError where the token file cannot be read."""
+    tokens, audit = TokenFile(settings.tokens_path), AuditLog(settings.audit_path)
+    return TokenGate(tokens, settings.access.required, audit)
+
+
 # --- the receiver process ------------------------------------------------------------------------
 
 
@@ -178,12 +207,15 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     store = into_journal(settings, journal)
 
     async def serve() -> None:
-        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
+        receiver = Receiver(
+            settings.receive, store, json_to_protobuf, time.time_ns, _gate(settings)
+        )
         ready(await receiver.start())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await stop.wait()
+        while not await _waited(stop, _RELEASE_S):
+            await asyncio.to_thread(_release, journal)
         await receiver.stop(settings.stop_grace_s)
 
     try:
@@ -192,13 +224,32 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
         journal.close()
 
 
+async def _waited(stop: asyncio.Event, seconds: float) -> bool:
+    """Whether `stop` is set, or was while waiting."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _release(journal: Journal) -> None:
+    """Carries out what `agentcost quarantine retry` asked for."""
+    try:
+        if released := journal.release_asked(released_spans):
+            log.info("quarantine_released", spans=released)
+    except (TransientError, CorruptionError) as error:  # receiving goes on
+        log.error("quarantine_not_released", error=str(error))
+
+
 def into_journal(settings: Settings, journal: Journal) -> Store:
     """Decodes a group of payloads and keeps it in `journal`; what a receiver hands its requests to.
 
     Raises ConfigError where the policy file cannot be used."""
     policy = read_policy(settings.policy).policy
     vocabulary = compile_vocabulary(DIALECTS, policy.aliases)
-    decoder = Decoder(keep_of(settings.keep, vocabulary, policy), settings.decode)
+    key = read_user_id_key(settings.decode.user_id_key_file)
+    decoder = Decoder(keep_of(settings.keep, vocabulary, policy, key), settings.decode)
 
     def store(payloads: Sequence[Payload]) -> Sequence[Outcome]:
         decoded = decoder.decode(payloads)
@@ -220,14 +271,15 @@ def run_pipeline(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
     metrics = Metrics()
+    anchoring = Anchoring(settings.ledger_path, settings.anchor)
     with (
         JournalReader.open(settings.journal_path, settings.journal) as journal,
-        served(metrics, settings.metrics),
+        served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
@@ -247,6 +299,7 @@ def _follow(
     rulebook: Rulebook,
     settings: Settings,
     metrics: Metrics,
+    anchoring: Anchoring,
     stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
@@ -254,8 +307,11 @@ def _follow(
         ledger.archive_cards(*archived_set(rulebook.rates))
         metrics.read_ledger(settings.data)
         follower = Follower(journal, ledger, rulebook, settings, metrics)
+        caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
-            if not follower.step(time.time_ns(), time.monotonic_ns()):
+            anchoring.step(time.time_ns(), time.monotonic_ns())
+            moved = follower.step(time.time_ns(), time.monotonic_ns())
+            if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
 
 

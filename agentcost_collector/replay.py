@@ -21,6 +21,7 @@ from agentcost_collector.pipeline import Settler, slices_of_traces
 from agentcost_collector.price import archived_set
 from agentcost_collector.recordings import read_requests
 from agentcost_collector.settings import Settings
+from agentcost_collector.user_id_key import read_user_id_key
 
 _REPLAY = "replay"
 
@@ -47,7 +48,8 @@ def replay(
     tally and costs nothing of the rest. Replaying the same files again changes nothing.
     """
     rulebook = Rulebook.of(settings)
-    keep = keep_of(settings.keep, rulebook.vocabulary, rulebook.policy)
+    key = read_user_id_key(settings.decode.user_id_key_file)
+    keep = keep_of(settings.keep, rulebook.vocabulary, rulebook.policy, key)
     decoder = Decoder(keep, settings.decode)
     opened = OpenTraces(settings.assemble)
     total = Tally()

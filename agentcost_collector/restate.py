@@ -16,12 +16,20 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.book import MOVES, book_charges, moves_of, sum_of_moves
+from agentcost_collector.book import (
+    MOVES,
+    book_charges,
+    closed_traces,
+    moves_of,
+    sum_of_moves,
+    with_standing,
+)
 from agentcost_collector.kernel import Rulebook, kernel
 from agentcost_collector.ledger import History, Ledger, Period, Slice
 from agentcost_collector.model.reasons import CostStatus
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
+from agentcost_collector.pipeline import linking_to
 from agentcost_collector.price import archived_set
 from agentcost_collector.settings import Settings
 
@@ -106,10 +114,18 @@ def _charges(each: Slice, history: History, rulebook: Rulebook) -> pa.Table:
     targets = pc.unique(each.spans["links"].combine_chunks().flatten().field("trace_id"))
     others = targets.drop_null()
     others = others.filter(pc.invert(pc.is_in(others, value_set=trace_ids)))
-    if not len(others):
-        return kernel(each.spans, rulebook)
-    charges = kernel(concat([each.spans, history.spans_of(others)], SPANS), rulebook)
-    return charges.filter(pc.is_in(charges["trace_id"], value_set=trace_ids))
+    linked = history.spans_of(others) if len(others) else SPANS.empty_table()
+    charges = kernel(concat([each.spans, linked], SPANS), rulebook)
+    if linked.num_rows:
+        charges = charges.filter(pc.is_in(charges["trace_id"], value_set=trace_ids))
+    if not history.spans_retired_before:
+        return charges
+    known = pc.is_in(others, value_set=pc.unique(linked["trace_id"]))
+    closed = [
+        closed_traces(each.entries, history.spans_retired_before),
+        linking_to(each.spans, others.filter(pc.invert(known))),
+    ]
+    return with_standing(charges, each.entries, pa.concat_arrays(closed))
 
 
 def _counted(done: Restated, each: Slice, charges: pa.Table, entries: pa.Table) -> Restated:

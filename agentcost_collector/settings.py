@@ -25,10 +25,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from agentcost_collector.access.config import Config as AccessConfig
+from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
 from agentcost_collector.decode.config import Config as DecodeConfig
+from agentcost_collector.decode.keep import CONTENT
 from agentcost_collector.journal.config import Config as JournalConfig
 from agentcost_collector.ledger.config import Config as LedgerConfig
 from agentcost_collector.model.errors import ConfigError
@@ -82,6 +85,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
+    access: AccessConfig = AccessConfig()
     receive: ReceiveConfig = ReceiveConfig()
     decode: DecodeConfig = DecodeConfig()
     journal: JournalConfig = JournalConfig()
@@ -89,6 +93,7 @@ class Settings(BaseSettings):
     attribute: AttributeConfig = AttributeConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
+    anchor: AnchorConfig = AnchorConfig()
 
     @property
     def journal_path(self) -> Path:
@@ -99,6 +104,16 @@ class Settings(BaseSettings):
     def ledger_path(self) -> Path:
         """Folder of the ledger's tables."""
         return self.data / "ledger"
+
+    @property
+    def tokens_path(self) -> Path:
+        """File of the tokens that open the doors."""
+        return self.access.tokens or self.data / "tokens.jsonl"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log."""
+        return self.access.audit or self.data / "audit.jsonl"
 
     @property
     def progress_path(self) -> Path:
@@ -139,6 +154,14 @@ class Settings(BaseSettings):
     @classmethod
     def _prefixes(cls, value: Any) -> Any:
         return _split(value, ",")
+
+    @field_validator("keep")
+    @classmethod
+    def _no_content(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in value:
+            if prefix.startswith(CONTENT):
+                raise ValueError(f"{prefix} holds content, which is never stored; leave it out")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from agentcost_collector.model.printable import printable
 
 
 def configure_logging(level: str) -> None:
@@ -36,5 +39,16 @@ def configure_logging(level: str) -> None:
 
 def _rendering() -> list[Any]:
     if sys.stderr.isatty():
-        return [structlog.dev.ConsoleRenderer()]
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        return [structlog.processors.format_exc_info, _harmless, plain]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _harmless(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """No value of a line steers the terminal; a traceback keeps its lines."""
+    for name, value in event.items():
+        if name == "exception":
+            event[name] = "\n".join(map(printable, str(value).splitlines()))
+        elif not isinstance(value, int | float | None):
+            event[name] = printable(str(value))
+    return event

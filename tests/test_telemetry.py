@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +53,28 @@ def test_an_exception_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> N
         structlog.get_logger().exception("unexpected")
     (line,) = capsys.readouterr().err.splitlines()
     assert "ValueError: odd" in json.loads(line)["exception"]
+
+
+def test_nothing_in_a_line_steers_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, values of ours and of libraries, and exceptions, come without escapes, line
+    breaks and direction marks; the colours of the line itself stay."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    hostile = "a\x1b]0;title\x07b\r\n\u202ec\x9b2J"
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    configure_logging("info")
+    structlog.get_logger().info(hostile, name=hostile, nested={"x": [hostile]}, n=3)
+    logging.getLogger("other").warning("got %s", hostile)
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        structlog.get_logger().exception("unexpected")
+    text = terminal.getvalue()
+    for mark in ("\x1b]", "\x07", "\r", "\u202e", "\x9b"):
+        assert mark not in text
+    lines = [line for line in text.splitlines() if "a]0;titleb" in line]
+    assert len(lines) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -21,7 +22,8 @@ from agentcost_collector.cli.text import amount, printable
 
 TABLE_ROWS_MAX = 10_000
 
-_FORMULA_STARTS = tuple("=+-@＝＋－＠")
+_FORMULA = re.compile(r"[\s'\"‘’“”＇＂\u00ad\u200b-\u200d\u2060\ufeff]*[=+\-@＝＋－＠−]")
+"""Text that a spreadsheet may run: what it skips at the start of a cell, then a sign."""
 _WIDE = 100_000
 
 
@@ -111,7 +113,7 @@ def _csv_value(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     text = printable(text)
-    if text.lstrip(" '\"").startswith(_FORMULA_STARTS):
+    if _FORMULA.match(text):
         text = "'" + text
     return '"' + text.replace('"', '""') + '"'
 

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,16 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentcost_collector.cli.options import (
+    INSTANT,
     ConfigOption,
     DataOption,
     PolicyOption,
     RateCardsOption,
+    instant_ns,
     reading,
     settings_from,
     writing,
 )
 from agentcost_collector.cli.progress import progress_bar, waiting_for_ledger
-from agentcost_collector.cli.text import aligned, amount, printable
+from agentcost_collector.cli.text import aligned, amount
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _END_NS = 2**63 - 1
-_INSTANT = "a day (2026-11-01) or an instant (2026-11-01T12:00:00Z); without an offset it is UTC"
 
 
 class Format(StrEnum):
@@ -47,7 +47,7 @@ class Format(StrEnum):
 def restate(
     since: Annotated[
         str,
-        typer.Option("--from", metavar="DATE", help=f"First instant: {_INSTANT}."),
+        typer.Option("--from", metavar="DATE", help=f"First instant: {INSTANT}."),
     ],
     until: Annotated[
         str | None,
@@ -83,7 +83,7 @@ def restate(
     from agentcost_collector.restate import restate as restate_history
     from agentcost_collector.telemetry import configure_logging
 
-    period = Period(_instant("--from", since), _instant("--to", until) if until else _END_NS)
+    period = Period(instant_ns("--from", since), instant_ns("--to", until) if until else _END_NS)
     if period.since_ns >= period.until_ns:
         raise ConfigError(f"--from {since} is not before --to {until}")
     settings = reading(settings_from(config, data, rate_cards, policy=policy))
@@ -104,19 +104,6 @@ def restate(
         left = f"{done.traces} of {done.traces_all} traces are done; run it again for the others"
         typer.echo(f"agentcost: interrupted: {left}", err=True)
         raise typer.Exit(_INTERRUPTED)
-
-
-def _instant(option: str, text: str) -> int:
-    """Unix nanoseconds."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{option} {printable(text)}: should be {_INSTANT}") from error
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
-    micros = (since_1970.days * 86_400 + since_1970.seconds) * 10**6 + since_1970.microseconds
-    return micros * 1000
 
 
 @contextlib.contextmanager

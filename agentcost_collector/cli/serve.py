@@ -51,6 +51,7 @@ def serve(
     from agentcost_collector.policy_file import read_policy
     from agentcost_collector.price import load_rate_book
     from agentcost_collector.telemetry import configure_logging
+    from agentcost_collector.user_id_key import read_user_id_key
 
     listen = {"grpc": grpc, "http": http}
     receive: dict[str, Any] = {key: value for key, value in listen.items() if value is not None}
@@ -59,5 +60,6 @@ def serve(
     )
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
     read_policy(settings.policy).rules()
+    read_user_id_key(settings.decode.user_id_key_file)
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

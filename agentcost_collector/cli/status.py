@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +16,7 @@ from agentcost_collector.cli.text import aligned, amount
 from agentcost_collector.model.errors import CorruptionError
 
 if TYPE_CHECKING:
+    from agentcost_collector.ledger import Upkeep
     from agentcost_collector.report import Totals
     from agentcost_collector.settings import Settings
 
@@ -30,21 +32,31 @@ def status(data: DataOption = None) -> None:
     from agentcost_collector.report import open_views, totals
 
     settings = reading(settings_from(data=data))
-    snapshot = LedgerReader(settings.ledger_path).snapshot()
+    reader = LedgerReader(settings.ledger_path)
+    snapshot = reader.snapshot()
     facts = [
         *_journal(settings),
         ("ledger version", "none yet" if snapshot.version < 0 else snapshot.version),
         ("ledger entries", snapshot.ledger_rows),
         ("evidence spans", snapshot.span_rows),
+        ("evidence spans retired", reader.spans_retired()),
+        ("data files", f"{len(snapshot.ledger_files)} ledger, {len(snapshot.span_files)} spans"),
+        ("log entries", reader.log_entries()),
+        ("to compact", _to_compact(reader.upkeep_due(settings.ledger, time.time_ns()))),
         *_known(totals(open_views(settings.data))),
     ]
     typer.echo(aligned(facts))
 
 
+def _to_compact(due: Upkeep) -> str:
+    return f"{due.files_merged} files into {due.files_new}, {due.spans_retired} spans to retire"
+
+
 def _journal(settings: Settings) -> Iterator[Fact]:
     """What the receiver acknowledged, and how far the pipeline is with it.
 
-    Conservation: acknowledged = waiting + open + stored + exact repeats, each counted by itself.
+    Conservation: acknowledged = waiting + open + stored + exact repeats, and quarantined = still
+    there + released + repeats + dropped, each counted by itself.
     """
     from agentcost_collector.journal import JournalReader
     from agentcost_collector.ledger import LedgerReader
@@ -55,6 +67,7 @@ def _journal(settings: Settings) -> Iterator[Fact]:
     journal = JournalReader.open(settings.journal_path, settings.journal)
     try:
         counts, head, first = journal.totals(), journal.head(), journal.first()
+        aside = journal.quarantine_kept()
     finally:
         journal.close()
     read, opened = progress.get("spans_read", 0), progress.get("spans_open", 0)
@@ -72,6 +85,12 @@ def _journal(settings: Settings) -> Iterator[Fact]:
     yield "spans repeated", repeated
     yield "conservation", "ok" if read == opened + stored + repeated else "DIFFERENCE"
     yield "spans quarantined", counts.spans_quarantined
+    yield "in quarantine", aside
+    yield "released from quarantine", counts.spans_released
+    yield "repeated in quarantine", counts.quarantine_repeated
+    yield "dropped from quarantine", counts.quarantine_dropped
+    gone = counts.spans_released + counts.quarantine_repeated + counts.quarantine_dropped
+    yield "quarantine adds up", "ok" if counts.spans_quarantined == aside + gone else "DIFFERENCE"
     yield "traces open", progress.get("traces_open", 0)
 
 

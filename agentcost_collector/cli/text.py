@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
-_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_SURROGATES = range(0xD800, 0xE000)
-_UNSAFE: dict[int, str | None] = {
-    **dict.fromkeys([*_CONTROLS, *_DIRECTIONS, *_SURROGATES]),
-    ord("\n"): " ",
-    ord("\r"): " ",
-    ord("\t"): " ",
-}
+from agentcost_collector.model.printable import printable
 
-
-def printable(text: str) -> str:
-    """`text` on one line, without anything that moves the cursor or changes colour or direction."""
-    return text.translate(_UNSAFE)
+__all__ = ["aligned", "amount", "printable"]
 
 
 def amount(value: Decimal) -> str:
@@ -28,7 +17,7 @@ def amount(value: Decimal) -> str:
 
 
 def aligned(facts: Iterable[tuple[str, object]]) -> str:
-    """One fact a line: name, then value, in columns."""
-    pairs = [(name, str(value)) for name, value in facts]
+    """One fact a line: name, then value, in columns; both made `printable`."""
+    pairs = [(printable(name), printable(str(value))) for name, value in facts]
     width = max((len(name) for name, _ in pairs), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)

@@ -10,5 +10,15 @@ from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.decode import Decoded, Decoder
 from agentcost_collector.decode.keep import Keep
 from agentcost_collector.decode.otlp_json import json_to_protobuf
+from agentcost_collector.decode.pseudonyms import Pseudonyms
+from agentcost_collector.decode.release import released_spans
 
-__all__ = ["Config", "Decoded", "Decoder", "Keep", "json_to_protobuf"]
+__all__ = [
+    "Config",
+    "Decoded",
+    "Decoder",
+    "Keep",
+    "Pseudonyms",
+    "json_to_protobuf",
+    "released_spans",
+]

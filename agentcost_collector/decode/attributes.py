@@ -15,16 +15,22 @@ from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.keep import Keep
 from agentcost_collector.decode.values import present, value_text, value_texts
 from agentcost_collector.decode.wire import Resource, parse
+from agentcost_collector.model.access import PINNED_PREFIX
 
 _HOST = r"^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[a-zA-Z0-9._-]+)"
+_PINNED = PINNED_PREFIX.encode()
 PRESENT = "present"
 """What is kept in place of a value that is not."""
 
 
-def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.MapArray:
-    """The kept attributes of each span, sorted by key; of a repeated key the last value.
+def attribute_maps(
+    attributes: pa.ListArray, keep: Keep, config: Config
+) -> tuple[pa.MapArray, np.ndarray]:
+    """The kept attributes of each span, sorted by key; of a repeated key the last value. And how
+    many of each span are left out although they are on the allow-list: too large, nested too
+    deep, or malformed inside.
 
-    An attribute without a value, or with one that cannot be read, is absent.
+    An attribute without a value is absent, and not counted.
     Cost: O(attributes) to compare keys, O(kept attributes) for everything else.
     """
     pairs = attributes.values
@@ -34,6 +40,7 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     rows = np.flatnonzero(wanted[code_of_row] & present(pairs.field("value")))
     texts = value_texts(pairs.field("value"), rows, config)
     bare = keep.bare_keys(keys.dictionary)[code_of_row[rows]]
+    unread = rows[_mask(texts.is_null()) & ~bare] if texts.null_count else rows[:0]
     if bare.any():
         texts = pc.if_else(pa.array(bare), pa.scalar(PRESENT, pa.string()), texts)
     urls = keep.url_keys(keys.dictionary)[code_of_row[rows]]
@@ -45,9 +52,14 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
         mask = pa.array(numbers)
         names = {name: None for some in keep.numbers.values() for name in some}
         texts = pc.replace_with_mask(texts, mask, _numbers(texts.filter(mask), list(names)))
+    if keep.users:
+        users = keep.users.key_mask(keys.dictionary)[code_of_row[rows]]
+        if users.any():
+            mask = pa.array(users)
+            texts = pc.replace_with_mask(texts, mask, keep.users.texts(texts.filter(mask)))
     if texts.null_count:
         readable = texts.is_valid()
-        rows, texts = rows[readable.to_numpy(zero_copy_only=False)], texts.filter(readable)
+        rows, texts = rows[_mask(readable)], texts.filter(readable)
 
     names, rank_of_code = _ranked(keys.dictionary, wanted)
     rank = rank_of_code[code_of_row[rows]]
@@ -55,21 +67,25 @@ def attribute_maps(attributes: pa.ListArray, keep: Keep, config: Config) -> pa.M
     order = _last_of_each(span_of_pair[rows] * len(names) + rank)
     per_span = np.bincount(span_of_pair[rows[order]], minlength=len(attributes))
     offsets = np.concatenate(([0], np.cumsum(per_span))).astype(np.int32)
-    return pa.MapArray.from_arrays(
+    maps = pa.MapArray.from_arrays(
         pa.array(offsets), names.take(pa.array(rank[order])), texts.take(pa.array(order))
     )
+    return maps, np.bincount(span_of_pair[unread], minlength=len(attributes))
 
 
 def resource_text(raw: bytes, keep: Keep, config: Config) -> str:
     """JSON object of the kept attributes of one Resource message, keys sorted, values as text.
+    What only a credential may say is dropped.
 
     Raises ValueError where `raw` is not a Resource.
     """
     resource: Any = parse(Resource, raw)
     texts: dict[str, str] = {}
     for pair in resource.attributes:
-        if keep.resource_key(pair.key):
+        if keep.resource_key(pair.key) and not pair.key.startswith(_PINNED):
             text = value_text(pair.value, config)
+            if text is not None and keep.users and keep.users.covers(pair.key):
+                text = keep.users.text(text)
             if text is not None:
                 texts[pair.key.decode()] = text
     return json.dumps(texts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
@@ -106,6 +122,10 @@ def _ranked(distinct: pa.BinaryArray, wanted: np.ndarray) -> tuple[pa.StringArra
     rank_of_code = np.zeros(len(distinct), dtype=np.int64)
     rank_of_code[codes[order]] = np.arange(len(order))
     return pa.array([names[i].decode() for i in order], pa.string()), rank_of_code
+
+
+def _mask(flags: pa.BooleanArray) -> np.ndarray:
+    return np.asarray(flags.to_numpy(zero_copy_only=False))
 
 
 def _last_of_each(keys: np.ndarray) -> np.ndarray:

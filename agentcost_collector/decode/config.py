@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -26,3 +28,7 @@ class Config(BaseModel):
 
     nested_bytes_max: int = Field(default=16 * 1024, ge=0)
     """Bytes of the largest array or map value that is read; a larger one is dropped."""
+
+    user_id_key_file: Path | None = None
+    """File with a secret of 16 bytes or more. With it, user ids are kept as keyed hashes and not
+    as they come; see docs/privacy.md. None: as they come."""

@@ -7,8 +7,76 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from agentcost_collector.decode.pseudonyms import Pseudonyms
+
 KEY_BYTES_MAX = 256
 """A longer key is never kept: it would carry content, not a name."""
+
+CONTENT = (
+    "ai.prompt",
+    "ai.response.object",
+    "ai.response.reasoning",
+    "ai.response.text",
+    "ai.response.toolCalls",
+    "ai.toolCall.args",
+    "ai.toolCall.result",
+    "ai.value",
+    "db.query.parameter",
+    "db.query.text",
+    "db.statement",
+    "exception.message",
+    "exception.stacktrace",
+    "gcp.vertex.agent.llm_request",
+    "gcp.vertex.agent.llm_response",
+    "gcp.vertex.agent.tool_call_args",
+    "gcp.vertex.agent.tool_response",
+    "gen_ai.choice",
+    "gen_ai.completion",
+    "gen_ai.content",
+    "gen_ai.input",
+    "gen_ai.output.messages",
+    "gen_ai.prompt",
+    "gen_ai.system_instructions",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.tool.definitions",
+    "gen_ai.tool.message",
+    "http.request.body.content",
+    "http.request.header",
+    "http.response.body.content",
+    "http.response.header",
+    "http.target",
+    "http.url",
+    "input.value",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "llm.completions",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompts",
+    "llm.prompt_template",
+    "lmnr.span.input",
+    "lmnr.span.output",
+    "logfire.msg",
+    "mlflow.spanInputs",
+    "mlflow.spanOutputs",
+    "output.value",
+    "process.command_args",
+    "process.command_line",
+    "reranker.input_documents",
+    "reranker.output_documents",
+    "reranker.query",
+    "retrieval.documents",
+    "tool.parameters",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "url.full",
+    "url.query",
+)
+"""Beginnings of the attributes in which instrumentations write what users said, models answered and
+tools were given, or credentials. No prefix admits them; an exact key of ours may."""
 
 _REMEMBERED_MAX = 65_536
 
@@ -26,17 +94,19 @@ class Keep:
         urls: Iterable[str] = (),
         url_paths: Iterable[str] = (),
         numbers: Mapping[str, Sequence[str]] | None = None,
+        users: Pseudonyms | None = None,
     ) -> None:
         """Of the keys in `presence` it is kept that they are there, not what they hold; of those
         in `urls` the host, for the rest of a URL may be anything, and the one of `url_paths` that
         its path ends with. Of the keys in `numbers`, which hold JSON, the numbers of these names
-        are kept and nothing else."""
+        are kept and nothing else. Values that `users` covers are kept as it says."""
         bare, hosts = frozenset(presence), frozenset(urls)
         self._presence = frozenset(key.encode() for key in bare)
         self._numbers = frozenset(key.encode() for key in numbers or ())
         self._urls = frozenset(key.encode() for key in hosts)
         self.url_paths = tuple(url_paths)
         self.numbers = dict(numbers or {})
+        self.users = users
         self._span = _Judge({*keys, *self.numbers} | bare | hosts, prefixes)
         self._resource = _Judge(resource_keys, resource_prefixes)
 
@@ -88,4 +158,6 @@ class _Judge:
             text = key.decode()
         except UnicodeDecodeError:
             return False
-        return text in self._keys or text.startswith(self._prefixes)
+        if text in self._keys:
+            return True
+        return text.startswith(self._prefixes) and not text.startswith(CONTENT)

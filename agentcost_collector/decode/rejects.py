@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from agentcost_collector.model.payload import Outcome
 from agentcost_collector.model.reasons import RejectReason
-from agentcost_collector.model.schemas import REJECTS
+from agentcost_collector.model.schemas import REJECTS, SPANS
 
 _INT64_MAX = 2**63 - 1
 _ID_BYTES_SHOWN = 32
@@ -57,18 +57,16 @@ def reject_outcomes(reasons: np.ndarray, request_of_span: np.ndarray) -> dict[in
 def reject_rows(wire: pa.StructArray, spans: pa.Table, reasons: np.ndarray) -> pa.Table:
     """Rows of REJECTS for the spans with a reason. `spans` has a row for every span of `wire`."""
     at = pa.array(np.flatnonzero(reasons))
-    rows = spans.select(["name", "scope_name", "resource", "received_at_ns"]).take(at)
     rejected = wire.take(at)
     codes = reasons[reasons > 0]
-    columns = {
+    columns = dict(zip(SPANS.names, spans.take(at).columns, strict=True))
+    columns |= {
         "reason": pa.array(_REASONS, pa.string()).take(pa.array(codes - 1)),
         "detail": _details(rejected, codes),
         "trace_id": _texts(rejected.field("trace_id"), _shown),
         "span_id": _texts(rejected.field("span_id"), _shown),
-        "name": rows.column("name"),
-        "scope_name": rows.column("scope_name").cast(pa.string()),
-        "resource": rows.column("resource").cast(pa.string()),
-        "received_at_ns": rows.column("received_at_ns"),
+        "start_ns": rejected.field("start_time_unix_nano"),
+        "end_ns": rejected.field("end_time_unix_nano"),
     }
     return pa.table([columns[name] for name in REJECTS.names], schema=REJECTS).combine_chunks()
 

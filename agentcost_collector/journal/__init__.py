@@ -6,6 +6,7 @@ order, each with its Position (1, 2, 3 ...; never used twice, also after a trim)
 Invariants:
 - `append` returns after fsync, or raises and keeps nothing;
 - spans, rejects and their counters are one transaction;
+- every span set aside is counted, and is kept, released (once), repeated or dropped;
 - one writer: only `Journal` writes to the database, `JournalReader` leaves a mark saying what it
   no longer needs and the next append deletes it, so neither side ever waits for the other;
 - what is read back is what was written, or CorruptionError.
@@ -14,7 +15,8 @@ The format on disk is described in `docs/formats/journal.md`.
 """
 
 from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.quarantine import Wanted
 from agentcost_collector.journal.reader import Batch, JournalReader, Totals
 from agentcost_collector.journal.writer import Journal
 
-__all__ = ["Batch", "Config", "Journal", "JournalReader", "Totals"]
+__all__ = ["Batch", "Config", "Journal", "JournalReader", "Totals", "Wanted"]

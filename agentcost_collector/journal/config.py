@@ -25,5 +25,8 @@ class Config(BaseModel):
     waits long for the cleaning."""
 
     quarantine_rows_max: int = Field(default=100_000, ge=0)
-    """How many set-aside spans are kept for inspection, newest first. Older ones are deleted;
-    they stay counted."""
+    """How many set-aside spans are kept for inspection and retry. Beyond it the oldest are dropped;
+    `agentcost status` says how many."""
+
+    quarantine_bytes_max: int = Field(default=256 * 1024 * 1024, ge=0)
+    """How many bytes the set-aside spans may take; beyond it the oldest are dropped likewise."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from agentcost_collector.journal import quarantine
 from agentcost_collector.model.errors import ConfigError, CorruptionError, TransientError
 
 FORMAT_VERSION = 1
@@ -20,13 +21,17 @@ _PAGE_BYTES = 16_384
 _CHECKPOINT_PAGES = 256
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     journal_id TEXT NOT NULL,
     head INTEGER NOT NULL,
     spans_acknowledged INTEGER NOT NULL,
-    spans_quarantined INTEGER NOT NULL
+    spans_quarantined INTEGER NOT NULL,
+    spans_released INTEGER NOT NULL,
+    quarantine_repeated INTEGER NOT NULL,
+    quarantine_dropped INTEGER NOT NULL,
+    quarantine_bytes INTEGER NOT NULL
 );
 CREATE TABLE batches (
     position INTEGER PRIMARY KEY,
@@ -36,19 +41,7 @@ CREATE TABLE batches (
     digest BLOB NOT NULL,
     body BLOB NOT NULL
 );
-CREATE TABLE quarantine (
-    number INTEGER PRIMARY KEY,
-    position INTEGER NOT NULL,
-    reason TEXT,
-    detail TEXT,
-    trace_id TEXT,
-    span_id TEXT,
-    name TEXT,
-    scope_name TEXT,
-    resource TEXT,
-    received_at_ns INTEGER
-);
-"""
+{quarantine.TABLE}"""
 
 _RETRY = {
     sqlite3.SQLITE_BUSY,
@@ -86,25 +79,34 @@ def connect(file: Path, busy_timeout_ms: int) -> sqlite3.Connection:
 
 
 def create(file: Path, busy_timeout_ms: int, journal_id: str) -> None:
-    """Makes an empty journal file, durably, unless there is a complete one."""
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    db = connect(file, busy_timeout_ms)
-    with contextlib.closing(db), world_errors(file):
-        if _version(db):
-            return
-        db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
-            raise ConfigError(f"The disk of {file.parent} cannot hold a journal; use a local one.")
-        db.execute("PRAGMA synchronous=FULL")
-        with transaction(db):
-            for statement in _TABLES.split(";")[:-1]:
-                db.execute(statement)
-            db.execute("INSERT INTO state VALUES (1, ?, 0, 0, 0)", (journal_id,))
-            db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
-    for directory in (file.parent, file.parent.parent):
-        sync_directory(directory)
+    """Makes an empty journal file, durably, unless there is a complete one: of which the names
+    are made durable, as its maker may have been killed before that."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        db = connect(file, busy_timeout_ms)
+        with contextlib.closing(db), world_errors(file):
+            if not _version(db):
+                _make_tables(db, file, journal_id)
+        for directory in (file.parent, file.parent.parent):
+            sync_directory(directory)
+        with contextlib.suppress(PermissionError):  # of the folder around a data folder
+            sync_directory(file.parent.parent.parent)
+    except OSError as error:
+        raise TransientError(f"Cannot use the journal {file} now: {error.strerror}.") from error
+
+
+def _make_tables(db: sqlite3.Connection, file: Path, journal_id: str) -> None:
+    db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+        raise ConfigError(f"The disk of {file.parent} cannot hold a journal; use a local one.")
+    db.execute("PRAGMA synchronous=FULL")
+    with transaction(db):
+        for statement in _TABLES.split(";")[:-1]:
+            db.execute(statement)
+        db.execute("INSERT INTO state VALUES (1, ?, 0, 0, 0, 0, 0, 0, 0)", (journal_id,))
+        db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
 
 
 def prepare_writer(db: sqlite3.Connection, file: Path) -> None:
@@ -115,6 +117,9 @@ def prepare_writer(db: sqlite3.Connection, file: Path) -> None:
         db.execute(f"PRAGMA journal_size_limit={_WAL_KEPT_BYTES}")
         # Some systems build SQLite to overwrite what is deleted: twice the work of a trim.
         db.execute("PRAGMA secure_delete=OFF")
+        # What was logged before a sync that failed may read well and not be on the disk; nothing
+        # is appended behind it.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def prepare_reader(db: sqlite3.Connection, file: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from agentcost_collector.journal import body, database
+from agentcost_collector.journal import body, database, quarantine
+from agentcost_collector.journal.asked import ask
 from agentcost_collector.journal.config import Config
 from agentcost_collector.journal.mark import read_mark, write_mark
+from agentcost_collector.journal.quarantine import Wanted
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.model.schemas import REJECTS
+
+EVERY = Wanted()
+"""All of the quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,13 @@ class Totals:
     spans_acknowledged: int
     """Valid spans ever appended."""
     spans_quarantined: int
-    """Spans ever set aside."""
+    """Spans ever set aside: those released, repeated, dropped and still in quarantine."""
+    spans_released: int
+    """Spans released from quarantine; they are among `spans_acknowledged`."""
+    quarantine_repeated: int
+    """Arrivals of a span that was in quarantine already."""
+    quarantine_dropped: int
+    """Spans deleted from quarantine because it was full."""
     batches: int
     """Batches that are still needed."""
     bytes: int
@@ -97,13 +107,17 @@ class JournalReader:
 
     def totals(self) -> Totals:
         """Counters that only grow, and the present size."""
-        acknowledged, quarantined = self._one(
-            "SELECT spans_acknowledged, spans_quarantined FROM state"
+        acknowledged, quarantined, released, repeated, dropped = self._one(
+            "SELECT spans_acknowledged, spans_quarantined, spans_released, quarantine_repeated,"
+            " quarantine_dropped FROM state"
         )
         files = (self._file, self._file.with_name(f"{self._file.name}-wal"))
         return Totals(
             spans_acknowledged=acknowledged,
             spans_quarantined=quarantined,
+            spans_released=released,
+            quarantine_repeated=repeated,
+            quarantine_dropped=dropped,
             batches=self.head() + 1 - self.first(),
             bytes=sum(file.stat().st_size for file in files if file.exists()),
         )
@@ -124,17 +138,21 @@ class JournalReader:
         if below > read_mark(self._directory, self.journal_id):
             write_mark(self._directory, self.journal_id, below)
 
-    def quarantined(self, limit: int) -> pa.Table:
-        """The newest set-aside spans, newest first: `position`, then the columns of REJECTS."""
-        schema = pa.schema([("position", pa.int64()), *REJECTS])
+    def quarantined(self, wanted: Wanted = EVERY) -> pa.Table:
+        """Set-aside spans, newest first: a table of quarantine.ROWS.
+
+        Raises CorruptionError naming a row that is damaged.
+        """
         with database.world_errors(self._file):
-            rows = self._db.execute(
-                f"SELECT {', '.join(schema.names)} FROM quarantine ORDER BY number DESC LIMIT ?",
-                (limit,),
-            ).fetchall()
-        return pa.Table.from_pylist(
-            [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
-        )
+            return quarantine.read(self._db, wanted)
+
+    def quarantine_kept(self) -> int:
+        """Spans in quarantine now, counted there."""
+        return self._one("SELECT count(*) FROM quarantine WHERE released IS NULL")[0]
+
+    def ask_release(self, numbers: Sequence[int], repair: bool) -> Path:
+        """Asks the writer to release these rows; the file returned is gone when it has."""
+        return ask(self._directory, self.journal_id, numbers, repair)
 
     def __enter__(self) -> JournalReader:
         return self

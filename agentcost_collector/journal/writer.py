@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
+import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from agentcost_collector.journal import body, database
+from agentcost_collector.journal import asked, body, database, quarantine
 from agentcost_collector.journal.config import Config
 from agentcost_collector.journal.mark import read_mark
 from agentcost_collector.model.errors import ConfigError, CorruptionError, TransientError
 from agentcost_collector.model.schemas import REJECTS
-from agentcost_collector.model.tables import conform
 
 _LOCK_NAME = "lock"
 _SPARE_PAGES = 2_048
 _SHRINK_PAGES_PER_STEP = 256
+_RELEASED_PER_STEP = 5_000
+
+ToSpans = Callable[[pa.Table, bool], tuple[pa.Table, np.ndarray]]
+"""REJECTS, and whether to repair them, to SPANS and the rows that these are made of."""
 
 
 class Journal:
-    """The one writer. Calls may come from any thread, but from one at a time."""
+    """The one writer. Calls may come from any thread; one waits for another."""
 
     def __init__(self, directory: Path, config: Config, db: sqlite3.Connection, lock: int) -> None:
         self._directory = directory
@@ -31,6 +38,7 @@ class Journal:
         self._config = config
         self._db = db
         self._lock = lock
+        self._turn = threading.Lock()
         self.journal_id: str = _state(db)[0]
         self._identity = database.identity(self._file)
 
@@ -67,27 +75,62 @@ class Journal:
         last position is returned. Raises TransientError where nothing was kept (disk full, file
         locked, read-only or gone), CorruptionError where the file is damaged.
         """
-        with database.world_errors(self._file):
+        with self._turn, database.world_errors(self._file):
             if not spans.num_rows and not rejects.num_rows:
                 return _state(self._db)[1]
-            packed = body.pack(spans, self._config.compression)
             self._delete_trimmed()
-            with database.transaction(self._db):
-                position = _state(self._db)[1] + 1
-                self._db.execute(
-                    "INSERT INTO batches (position, spans, codec, raw_bytes, body, digest) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (position, *packed, body.digest(position, packed)),
-                )
-                if rejects.num_rows:
-                    self._quarantine(position, rejects)
-                self._db.execute(
-                    "UPDATE state SET head = ?, spans_acknowledged = spans_acknowledged + ?, "
-                    "spans_quarantined = spans_quarantined + ?",
-                    (position, spans.num_rows, rejects.num_rows),
-                )
-            self._refuse_lost_file()
+            return self._commit(spans, lambda at: self._set_aside(at, rejects))
+
+    def release_asked(self, to_spans: ToSpans) -> int:
+        """Carries out what `JournalReader.ask_release` asked for; returns the spans released.
+
+        They are appended like any arrival, and their rows marked in the same transaction: each
+        row is released once, however often and from wherever it is asked. A row that `to_spans`
+        cannot make a span of stays. Raises as `append`; what is left then is done at the next call,
+        but not the rest of a request that names a damaged row.
+        """
+        released = 0
+        for path, request in asked.requests(self._directory, self.journal_id):
+            try:
+                for start in range(0, len(request.numbers), _RELEASED_PER_STEP):
+                    some = request.numbers[start : start + _RELEASED_PER_STEP]
+                    released += self._release(some, request.repair, to_spans)
+            except CorruptionError:  # asking again would not help
+                path.unlink(missing_ok=True)
+                raise
+            path.unlink(missing_ok=True)
+        return released
+
+    def _release(self, numbers: tuple[int, ...], repair: bool, to_spans: ToSpans) -> int:
+        with self._turn, database.world_errors(self._file):
+            kept = quarantine.read(self._db, quarantine.Wanted(numbers, kept_only=True))
+            spans, rows = to_spans(kept.select(REJECTS.names), repair)
+            if spans.num_rows:
+                valid = kept.column("number").take(pa.array(rows)).to_pylist()
+                self._commit(spans, lambda at: quarantine.mark_released(self._db, valid, at))
+            return spans.num_rows
+
+    def _commit(self, spans: pa.Table, beside: Callable[[int], None]) -> int:
+        """One batch, and what `beside` writes for its position, in one transaction."""
+        packed = body.pack(spans, self._config.compression)
+        with database.transaction(self._db):
+            position = _state(self._db)[1] + 1
+            self._db.execute(
+                "INSERT INTO batches (position, spans, codec, raw_bytes, body, digest) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (position, *packed, body.digest(position, packed)),
+            )
+            self._db.execute(
+                "UPDATE state SET head = ?, spans_acknowledged = spans_acknowledged + ?",
+                (position, spans.num_rows),
+            )
+            beside(position)
+        self._refuse_lost_file()
         return position
+
+    def _set_aside(self, position: int, rejects: pa.Table) -> None:
+        if rejects.num_rows:
+            quarantine.keep(self._db, position, rejects, self._config)
 
     def __enter__(self) -> Journal:
         return self
@@ -108,20 +151,6 @@ class Journal:
                 f"The journal {self._file} was deleted or moved while in use; put it back, or "
                 "restart the collector to begin a new one."
             )
-
-    def _quarantine(self, position: int, rejects: pa.Table) -> None:
-        # A Python row per reject (about 3 us each): rejects are few, and only the newest are kept.
-        kept = self._config.quarantine_rows_max
-        newest = conform(rejects, REJECTS).slice(max(0, rejects.num_rows - kept))
-        columns = [column.to_pylist() for column in newest.columns]
-        self._db.executemany(
-            "INSERT INTO quarantine VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((position, *row) for row in zip(*columns, strict=True)),
-        )
-        self._db.execute(
-            "DELETE FROM quarantine WHERE number <= (SELECT max(number) FROM quarantine) - ?",
-            (kept,),
-        )
 
     def _delete_trimmed(self) -> None:
         """One step of the cleaning, in its own transaction: on a full disk it must come through
@@ -154,8 +183,15 @@ def _lock_directory(directory: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        holder = os.read(lock, 100).decode(errors="replace").strip() or "another process"
         os.close(lock)
-        raise ConfigError(f"Another collector is using the journal in {directory}.") from error
+        raise ConfigError(
+            f"The journal in {directory} is being written by {holder}; stop that process or use "
+            "another data directory."
+        ) from error
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
     return lock
 
 

@@ -13,6 +13,7 @@ from agentcost_collector.ledger.history import History, Period, Slice
 from agentcost_collector.ledger.ledger import Booked, Commit, Ledger
 from agentcost_collector.ledger.reader import LedgerReader, Snapshot
 from agentcost_collector.ledger.turns import is_wanted
+from agentcost_collector.ledger.upkeep import Upkeep
 
 __all__ = [
     "Booked",
@@ -24,5 +25,6 @@ __all__ = [
     "Period",
     "Slice",
     "Snapshot",
+    "Upkeep",
     "is_wanted",
 ]

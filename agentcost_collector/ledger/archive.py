@@ -18,9 +18,10 @@ _SUFFIX = ".json"
 def archive(directory: Path, name: str, content: bytes) -> None:
     """Keep `content` under `name`, durable on return. What is there already stays as it is."""
     path = directory / CARDS / f"{name}{_SUFFIX}"
-    if path.exists():
-        return
     make_directory(path.parent)
+    if path.exists():
+        sync(path.parent)  # whoever wrote it may have been killed before this
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

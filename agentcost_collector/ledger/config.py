@@ -40,6 +40,25 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     zstd_level: int = Field(default=1, ge=1, le=19)
     """Compression of data files. On recorded traces level 3 was slower and its files no smaller."""
 
+    compact_every_h: float = Field(default=1, ge=0)
+    """Hours between two looks of the service for what to compact and clean up; 0 for never."""
+
+    compact_quiet_h: float = Field(default=24, ge=0)
+    """Hours without a commit after which a day counts as closed, and its small files are merged."""
+
+    compact_rows: int = Field(default=200_000, ge=1)
+    """Rows of a merged data file at most."""
+
+    compact_zstd_level: int = Field(default=9, ge=1, le=19)
+    """Compression of merged data files, which are written once and kept for long."""
+
+    replaced_kept_h: float = Field(default=24, ge=0)
+    """Hours for which files stay that compaction replaced, for readers that have begun."""
+
+    spans_kept_days: int = Field(default=0, ge=0)
+    """Days for which evidence is kept; 0 for ever. Entries are always kept. What has no evidence
+    any more is not restated."""
+
     @model_validator(mode="after")
     def _environments_are_plain_names(self) -> Self:
         for name in self.environments:

@@ -6,6 +6,7 @@ raised and never tried again on the same file: the kernel may have dropped the p
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -29,43 +30,58 @@ def sync(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create `path` and what is missing above it, each entry durable."""
-    if path.is_dir():
-        return
-    make_directory(path.parent)
-    path.mkdir(exist_ok=True)
+    """Create `path` and what is missing above it, each entry durable; also that of a `path` which
+    a process made that was killed before it was."""
+    if not path.is_dir():
+        if path.parent != path:
+            make_directory(path.parent)
+        path.mkdir(exist_ok=True)
     sync(path.parent)
 
 
-def write_part(rows: pa.Table, path: Path, kind: Kind, config: Config) -> int:
-    """Write a data file under its final name, durable; its size in bytes.
+def write_again(path: Path) -> None:
+    """Write what a file reads as once more, durable, in its place. For a file of which nobody
+    knows whether it was synced, or that a sync refused: what is read may not be on the disk."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(path.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync(path.parent)
+
+
+def write_part(rows: pa.Table, path: Path, kind: Kind, config: Config) -> tuple[int, str]:
+    """Write a data file under its final name into a folder that is there, durable; its size in
+    bytes and its SHA-256.
 
     A file of that name left by a crash is replaced.
     """
-    make_directory(path.parent)
     temporary = path.with_name(f".{path.name}.tmp")
+    content = pa.BufferOutputStream()
+    pq.write_table(
+        rows,
+        content,
+        row_group_size=config.row_group_rows,
+        compression="zstd",
+        compression_level=config.zstd_level,
+        use_dictionary=list(kind.coded),
+        column_encoding=dict.fromkeys(kind.packed, "DELTA_BINARY_PACKED"),
+        write_statistics=list(kind.statistics),
+        write_page_checksum=True,
+    )
+    data = content.getvalue()
     try:
         with temporary.open("wb") as file:
-            pq.write_table(
-                rows,
-                file,
-                row_group_size=config.row_group_rows,
-                compression="zstd",
-                compression_level=config.zstd_level,
-                use_dictionary=list(kind.coded),
-                column_encoding=dict.fromkeys(kind.packed, "DELTA_BINARY_PACKED"),
-                write_statistics=list(kind.statistics),
-                write_page_checksum=True,
-            )
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            size = file.tell()
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
-    return size
+    return data.size, hashlib.sha256(data).hexdigest()
 
 
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.index import trace_keys
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
 from agentcost_collector.ledger.log import live_files
-from agentcost_collector.ledger.reader import open_table
+from agentcost_collector.ledger.reader import LedgerReader, open_table
 from agentcost_collector.ledger.rows import day_of, read_at, trace_runs
 from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
 from agentcost_collector.model.tables import concat
@@ -65,7 +65,8 @@ class _Runs(NamedTuple):
 class History:
     """Traces whose first span starts in `period`, as the ledger holds them now. Takes no lock.
 
-    `traces` and `spans` count them; `entries_alone` counts the entries that start in the period
+    `traces` and `spans` count them; evidence of days before `spans_retired_before` was
+    retired, None for nowhere; `entries_alone` counts the entries that start in the period
     while no span of their trace is kept. Memory: about 100 bytes a run, those of the period and
     the days around it. Not found is what is filed more than `Config.scan_days` before the first
     day of the period (it would end before it begins), and what is filed later than as many days
@@ -77,6 +78,7 @@ class History:
         # entries first: their spans are written before them
         self._entry_files = _Files(directory, ENTRY_ROWS, period, config)
         self._span_files = _Files(directory, SPAN_ROWS, period, config)
+        self.spans_retired_before = LedgerReader(directory).spans_retired_before()
         self._spans = self._span_files.runs("start_ns", np.empty(0, np.int64))
         self._keys, first, trace = np.unique(
             self._spans.keys, return_index=True, return_inverse=True

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -156,6 +156,17 @@ class Index:
         if dropped:
             self._keep(~np.isin(self._merged().groups, list(dropped)), dropped)
 
+    def replace(self, groups: Mapping[int, Group]) -> None:
+        """Other files for some groups."""
+        self._database.execute("BEGIN")
+        for number, group in groups.items():
+            self._database.execute(
+                "UPDATE groups SET spans = ?, entries = ? WHERE id = ?",
+                (json.dumps(group.spans), json.dumps(group.entries), number),
+            )
+        self._database.execute("COMMIT")
+        self.groups.update(groups)
+
     def restart(self, since_ns: int | None) -> None:
         """Set the promise of an empty index."""
         self.since_ns = since_ns
@@ -215,6 +226,15 @@ class Index:
             last = self._runs.pop()
             self._runs[-1] = _merge(self._runs[-1], last)
         return self._runs[0] if self._runs else _Run(np.empty(0, np.int64), np.empty(0, np.int32))
+
+
+def damage(database: sqlite3.Connection) -> list[str]:
+    """What is wrong with an index, by SQLite's own check and by the checksums of its groups."""
+    faults = [text for (text,) in database.execute("PRAGMA integrity_check(3)") if text != "ok"]
+    for number, keys, crc in database.execute("SELECT id, keys, crc FROM groups"):
+        if zlib.crc32(keys) != crc:
+            faults.append(f"group {number} is damaged")
+    return faults
 
 
 def trace_keys(trace_ids: pa.StringArray) -> np.ndarray:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -15,6 +17,15 @@ from agentcost_collector.model.schemas import ENTRIES, SPANS
 
 FACTS = "agentcost"
 """Key of our object in the commitInfo of a Delta log entry."""
+
+RETIRED = "agentcost/retired"
+"""Delta application whose version counts the rows that were retired from a table; followed by
+/<digest of a journal> it counts those of that journal."""
+RETIRED_BEFORE = f"{RETIRED}/before"
+"""Delta application whose version is the first day of which no evidence was retired, in days
+since 1970."""
+
+_NAMED = re.compile(r"(part|merged)-([0-9a-f]{12})-(\d+)-[0-9a-f]+\.parquet")
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,10 @@ class Kind:
     """Columns worth a dictionary; for mostly distinct values it would only cost."""
     packed: tuple[str, ...]
     """Integers kept as small differences."""
+    identity: tuple[str, ...]
+    """Columns that together name a row."""
+    append_only: str
+    """The table property delta.appendOnly: evidence may be retired, entries never."""
 
 
 _TIMES = ("start_ns", "end_ns", "received_at_ns")
@@ -43,6 +58,8 @@ SPAN_ROWS = Kind(
         *("attributes.key_value.key", "attributes.key_value.value", "dropped_attributes"),
     ),
     packed=_TIMES,
+    identity=("trace_id", "span_id", "start_ns", "received_at_ns"),
+    append_only="false",
 )
 ENTRY_ROWS = Kind(
     "ledger",
@@ -50,6 +67,8 @@ ENTRY_ROWS = Kind(
     statistics=("trace_id", "started_at", "ended_at", "feature", "team", "tenant", "batch_seq"),
     coded=tuple(name for name in ENTRIES.names if name not in (*_DISTINCT, *PARTITION)),
     packed=(),
+    identity=("journal", "batch_seq", "row_no", "step_id"),
+    append_only="true",
 )
 
 
@@ -77,10 +96,27 @@ def part_name(journal_id: str, batch_seq: int, number: int) -> str:
     return f"part-{short(journal_id)}-{batch_seq:010d}-{number}.parquet"
 
 
-def batch_of(path: str, journal_id: str) -> int | None:
-    """Batch of a data file, None where another journal or program wrote it."""
-    written = re.fullmatch(rf"part-{short(journal_id)}-(\d+)-\d+\.parquet", Path(path).name)
-    return int(written[1]) if written else None
+def merged_name(journal: str, batch_seq: int, names: Iterable[str]) -> str:
+    """Name of the data file made of files of one journal (its digest), of which the last was
+    committed as `batch_seq`; the same files always give the same name."""
+    of = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+    return f"merged-{journal}-{batch_seq:010d}-{of}.parquet"
+
+
+class Origin(NamedTuple):
+    """Where the rows of a data file come from."""
+
+    journal: str
+    """Digest of the journal's id."""
+    batch_seq: int
+    """Their batch, of a merged file the last one."""
+    is_merged: bool
+
+
+def origin_of(path: str) -> Origin | None:
+    """Origin of a data file by its name, None where another program wrote it."""
+    written = _NAMED.fullmatch(PurePath(path).name)
+    return Origin(written[2], int(written[3]), written[1] == "merged") if written else None
 
 
 def short(journal_id: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -11,17 +12,33 @@ import numpy as np
 import pyarrow as pa
 
 from agentcost_collector.ledger.archive import archive
+from agentcost_collector.ledger.compact import Merge, merge, plan
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import make_directory
 from agentcost_collector.ledger.index import Group
-from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked, short
-from agentcost_collector.ledger.log import Log, world_errors
+from agentcost_collector.ledger.layout import (
+    ENTRY_ROWS,
+    RETIRED_BEFORE,
+    SPAN_ROWS,
+    Kind,
+    checked,
+    short,
+)
+from agentcost_collector.ledger.log import Change, Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
-from agentcost_collector.ledger.recovery import repair_log
-from agentcost_collector.ledger.rows import Part, parts, span_partitions
-from agentcost_collector.ledger.state import acknowledge, acknowledged, state_of
+from agentcost_collector.ledger.recovery import TORN, repair_log
+from agentcost_collector.ledger.rows import Part, by_trace, parts, span_partitions
+from agentcost_collector.ledger.seals import Chain, file_digest, file_line, seal_batch, seal_files
+from agentcost_collector.ledger.state import (
+    acknowledge,
+    acknowledge_versions,
+    acknowledged,
+    settled_batches,
+    state_of,
+)
 from agentcost_collector.ledger.turns import Turn, Wait, ask, is_wanted, take
-from agentcost_collector.model.errors import TransientError
+from agentcost_collector.ledger.upkeep import Upkeep, day_or_none, expired, retirement, sweep
+from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.partition import closed_environment
 from agentcost_collector.model.schemas import ENTRIES, SPANS
 from agentcost_collector.model.tables import concat, conform
@@ -56,11 +73,16 @@ class Ledger:
         self, directory: Path, journal_id: str, turn: Turn, logs: tuple[Log, Log], config: Config
     ) -> None:
         self._directory = directory
-        self._journal = short(journal_id)
         self._turn = turn
         self._spans, self._ledger = logs
         self._config = config
         self._failed = False
+        self._chain = Chain.open(directory, short(journal_id), self._ledger)
+        # of a batch that a crash cut off before its entries; sealed with the next one
+        self._unsealed = [
+            file_line(f"{SPAN_ROWS.name}/{path}", file_digest(self._spans.directory / path))
+            for path in self._spans.files_after(self._ledger.batch_seq)
+        ]
         self.state: Mapping[str, int] = state_of(directory, self._ledger)
         self._lookup = Lookup.open(directory, *logs, config)
 
@@ -167,6 +189,62 @@ class Ledger:
         with world_errors(self._directory):
             archive(self._directory, name, cards)
 
+    @property
+    def spans_retired_before(self) -> date | None:
+        """First day of which no evidence was retired; None where none ever was."""
+        return day_or_none(self._spans.version_of(RETIRED_BEFORE))
+
+    def upkeep(self, now_ns: int, before: date | None = None) -> Iterator[Upkeep]:
+        """Merge small files, retire old evidence, delete what nobody needs: a piece a turn.
+
+        Commits may be made between two pieces. No entry changes; what stands for `before` is said
+        at `plan`. A merge that would not keep every row and sum is refused, and nothing changed.
+        Cost: about a second a piece at most. TransientError where the disk refused.
+        """
+        for log in (self._spans, self._ledger):
+            refused: set[str] = set()
+            while merges := self._plan(log, refused, now_ns, before):
+                for each in merges:
+                    done = self._merge(log, each, now_ns)
+                    refused |= {each.partition} if done.refused else set()
+                    yield done
+        old = expired(self._spans.files(), self._config, now_ns)
+        if old:
+            self._change(self._spans, retirement(self._spans, old, self._config, now_ns), now_ns)
+            yield Upkeep(spans_retired=sum(file.rows for file in old))
+        with world_errors(self._directory):
+            acknowledge_versions(self._directory, self._spans, self._ledger)
+            yield sweep(self._spans, self._config, now_ns)
+            yield sweep(self._ledger, self._config, now_ns)
+
+    def _plan(self, log: Log, refused: set[str], now_ns: int, before: date | None) -> list[Merge]:
+        settled = settled_batches(self._directory)
+        merges = plan(log.files(), settled, self._config, now_ns, before)
+        return [each for each in merges if each.partition not in refused]
+
+    def _merge(self, log: Log, wanted: Merge, now_ns: int) -> Upkeep:
+        level = {"zstd_level": self._config.compact_zstd_level}
+        try:
+            with world_errors(self._directory):
+                added = merge(log, wanted, self._config.model_copy(update=level))
+        except (CorruptionError, TransientError) as fault:
+            return Upkeep(refused=(str(fault),))
+        with world_errors(self._directory):
+            seal_files(self._directory, {added.path: added.digest}, now_ns)
+        self._change(log, Change(wanted.files, [added.add], {}), now_ns)
+        return Upkeep(len(wanted.files), 1, wanted.rows, wanted.size, added.add.size)
+
+    def _change(self, log: Log, change: Change, now_ns: int) -> None:
+        if self._failed:
+            raise TransientError(f"{self._directory}: a commit failed; open the ledger again")
+        self._failed = True
+        log.change(change, now_ns)
+        with world_errors(self._directory):
+            acknowledge_versions(self._directory, self._spans, self._ledger)
+            old = [file.path for file in change.removed]
+            self._lookup.moved(log, old, [add.path for add in change.added])
+        self._failed = False
+
     def commit(
         self,
         spans: pa.Table,
@@ -211,31 +289,47 @@ class Ledger:
             return ()
         environment, day = span_partitions(spans, now_ns, self._config)
         split = parts(spans, environment, day, SPAN_ROWS)
-        return self._spans.append(split, {"batch_seq": batch_seq}, now_ns)
+        written = self._spans.write(split, batch_seq, now_ns)
+        paths = self._spans.commit(written, {"batch_seq": batch_seq}, now_ns)
+        self._unsealed += (file_line(file.path, file.digest) for file in written)
+        return paths
 
     def _append_entries(
         self, entries: pa.Table, batch_seq: int, state: Mapping[str, int], now_ns: int
     ) -> tuple[str, ...]:
-        """Also without entries: the log entry carries the counters."""
-        rows = entries.num_rows
-        split: Iterable[Part] = ()
-        if rows:
-            assert not entries["date"].null_count, "book dates every entry"
-            numbers = {
-                "journal": pa.repeat(pa.scalar(self._journal), rows),
-                "batch_seq": pa.array(np.full(rows, batch_seq, np.int64)),
-                "row_no": pa.array(np.arange(rows, dtype=np.int32)),
-            }
-            for name, values in numbers.items():
-                at = ENTRIES.get_field_index(name)
-                entries = entries.set_column(at, ENTRIES.field(at), values)
-            environment = closed_environment(entries["environment"], self._config.environments)
-            split = parts(entries, environment, entries["date"], ENTRY_ROWS)
+        """Also without entries: the log entry carries the counters, and the seal of the spans."""
+        split = list(self._numbered(entries, batch_seq)) if entries.num_rows else []
+        written = self._ledger.write(split, batch_seq, now_ns)
+        files = [*self._unsealed, *(file_line(file.path, file.digest) for file in written)]
         facts = {"batch_seq": batch_seq, "state": dict(state)}
-        return self._ledger.append(split, facts, now_ns)
+        if not files:
+            return self._ledger.commit(written, facts, now_ns)
+        seal = seal_batch(self._chain, batch_seq, split, files, now_ns)
+        paths = self._ledger.commit(written, {**facts, "seal": seal.json()}, now_ns)
+        with world_errors(self._directory):
+            self._chain.append(seal)
+        self._unsealed = []
+        return paths
+
+    def _numbered(self, entries: pa.Table, batch_seq: int) -> Iterator[Part]:
+        """By partition, with the name of each entry: numbered by trace, as they lie in files."""
+        rows = entries.num_rows
+        assert not entries["date"].null_count, "book dates every entry"
+        entries = by_trace(entries)
+        numbers = {
+            "journal": pa.repeat(pa.scalar(self._chain.name), rows),
+            "batch_seq": pa.array(np.full(rows, batch_seq, np.int64)),
+            "row_no": pa.array(np.arange(rows, dtype=np.int32)),
+        }
+        for name, values in numbers.items():
+            at = ENTRIES.get_field_index(name)
+            entries = entries.set_column(at, ENTRIES.field(at), values)
+        environment = closed_environment(entries["environment"], self._config.environments)
+        return parts(entries, environment, entries["date"], ENTRY_ROWS)
 
 
 def _open_log(directory: Path, kind: Kind, journal_id: str, config: Config) -> Log:
     table = directory / kind.name
-    repair_log(table, directory / "torn", acknowledged(directory, kind.name))
+    make_directory(table)
+    repair_log(table, directory / TORN, acknowledged(directory, kind.name))
     return Log.open(table, kind, journal_id, config)

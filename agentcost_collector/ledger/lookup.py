@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.ledger.config import Config
-from agentcost_collector.ledger.index import AHEAD_NS, HOUR_NS, Group, Index
+from agentcost_collector.ledger.index import AHEAD_NS, HOUR_NS, Group, Hits, Index
 from agentcost_collector.ledger.log import Log
 from agentcost_collector.ledger.rows import day_of, read_columns, read_linking, read_rows
 from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
@@ -54,8 +54,10 @@ class Lookup:
         if rebuilt:
             _logger.info("rebuilding the trace index", directory=str(directory))
             lookup._promise()
+        stale = lookup._stale()
+        index.drop(stale)
         # traces of clocks that are ahead stay for longer than the others of their commit
-        lookup._catch_up((index.since_ns or 0) - (AHEAD_NS if rebuilt else 0))
+        lookup._catch_up((index.since_ns or 0) - (AHEAD_NS if rebuilt or stale else 0))
         return lookup
 
     def close(self) -> None:
@@ -105,17 +107,46 @@ class Lookup:
         doubtful = [n for n in np.unique(hits.groups).tolist() if not self._is_whole(n)]
         scan[hits.rows[np.isin(hits.groups, doubtful)]] = True
         found = Found()
-        sure = ~scan[hits.rows]
-        for number in np.unique(hits.groups[sure]).tolist():
-            rows = hits.rows[sure & (hits.groups == number)]
-            group = self._index.groups[number]
-            self._read(group, trace_ids.take(pa.array(rows)).to_pylist(), found)
+        self._read_sure(trace_ids, hits, ~scan[hits.rows], found)
         if scan.any():
             days = self._days(_each(oldest_ns, len(scan))[scan], newest_ns, scan)
             self._scan(
                 trace_ids.filter(pa.array(scan)), trace_ids.filter(pa.array(new)), days, found
             )
         return found
+
+    def _read_sure(self, trace_ids: pa.Array, hits: Hits, sure: np.ndarray, found: Found) -> None:
+        """Read the files of `sure` hits, each of them once: groups share those that were merged."""
+        of_spans: dict[str, list[np.ndarray]] = {}
+        of_entries: dict[str, list[np.ndarray]] = {}
+        for number in np.unique(hits.groups[sure]).tolist():
+            rows = hits.rows[sure & (hits.groups == number)]
+            group = self._index.groups[number]
+            for path in group.spans:
+                of_spans.setdefault(path, []).append(rows)
+            for path in group.entries:
+                of_entries.setdefault(path, []).append(rows)
+        for log, wanted, tables in (
+            (self._spans, of_spans, found.spans),
+            (self._ledger, of_entries, found.entries),
+        ):
+            for path, several in wanted.items():
+                ids = trace_ids.take(pa.array(np.unique(np.concatenate(several)))).to_pylist()
+                tables.append(read_rows(log.directory, [path], ids, log.kind))
+
+    def moved(self, log: Log, old: Iterable[str], new: Iterable[str]) -> None:
+        """Note that rows of the files `old` are in the files `new` now, or gone where none is."""
+        gone, new = set(old), tuple(new)
+        changed = {}
+        for number, group in self._index.groups.items():
+            paths = group.spans if log is self._spans else group.entries
+            if not gone.isdisjoint(paths):
+                left = *(path for path in paths if path not in gone), *new
+                spans = log is self._spans
+                changed[number] = (
+                    replace(group, spans=left) if spans else replace(group, entries=left)
+                )
+        self._index.replace(changed)
 
     def _is_whole(self, number: int) -> bool:
         """Sure, and none of its files was replaced by another process's compaction."""
@@ -171,20 +202,22 @@ class Lookup:
         since = max(times) - self._config.reopen_window_h * HOUR_NS
         self._index.restart(since if min(times) < since else None)
 
+    def _stale(self) -> set[int]:
+        """Groups with files that are not live."""
+        return {
+            n
+            for n, group in self._index.groups.items()
+            if not (self._spans.live.keys() >= set(group.spans))
+            or not (self._ledger.live.keys() >= set(group.entries))
+        }
+
     def _catch_up(self, since_ns: int) -> None:
-        """Index the files committed since then that are live but not known, forget groups with
-        files that are not live.
+        """Index the files committed since then that are live but not known.
 
         Unknown files come from a crash before the index was written, a lost index or somebody
         else's compaction; which other files their traces are in is only sure if all are indexed.
         """
         index = self._index
-        index.drop(
-            n
-            for n, group in index.groups.items()
-            if not (self._spans.live.keys() >= set(group.spans))
-            or not (self._ledger.live.keys() >= set(group.entries))
-        )
         known_spans = {path for group in index.groups.values() for path in group.spans}
         known_entries = {path for group in index.groups.values() for path in group.entries}
         sure = index.since_ns is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,11 +14,22 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from agentcost_collector.ledger.archive import read_archive
+from agentcost_collector.ledger.compact import plan
+from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.disk import read_json
-from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, Kind, checked
-from agentcost_collector.ledger.log import batch_rows, live_files
+from agentcost_collector.ledger.layout import (
+    ENTRY_ROWS,
+    RETIRED,
+    RETIRED_BEFORE,
+    SPAN_ROWS,
+    Kind,
+    checked,
+    short,
+)
+from agentcost_collector.ledger.log import batch_rows, data_files, live_files
 from agentcost_collector.ledger.rows import read_pieces, read_rows
-from agentcost_collector.ledger.state import STATE, newest_facts
+from agentcost_collector.ledger.state import STATE, newest_facts, settled_batches
+from agentcost_collector.ledger.upkeep import Upkeep, day_or_none, expired, planned
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 
 
@@ -57,10 +69,40 @@ class LedgerReader:
         return self._rows(ENTRY_ROWS, trace_ids)
 
     def spans_stored(self, journal_id: str, batch_seq: int) -> int:
-        """Evidence rows that a journal committed in its batches up to `batch_seq`."""
+        """Evidence rows that a journal committed in its batches up to `batch_seq`, those that
+        were retired since included."""
         delta = open_table(self._directory, SPAN_ROWS)
-        batches = batch_rows(delta, journal_id) if delta else {}
-        return sum(rows for batch, rows in batches.items() if batch <= batch_seq)
+        if delta is None:
+            return 0
+        batches = batch_rows(delta, journal_id)
+        stored = sum(rows for batch, rows in batches.items() if batch <= batch_seq)
+        return stored + int(delta.transaction_version(f"{RETIRED}/{short(journal_id)}") or 0)
+
+    def spans_retired(self) -> int:
+        """Evidence rows that were taken out of the table because of their age, ever."""
+        delta = open_table(self._directory, SPAN_ROWS)
+        return int(delta.transaction_version(RETIRED) or 0) if delta else 0
+
+    def spans_retired_before(self) -> date | None:
+        """First day of which no evidence was retired; None where none ever was."""
+        delta = open_table(self._directory, SPAN_ROWS)
+        return day_or_none(int(delta.transaction_version(RETIRED_BEFORE) or 0)) if delta else None
+
+    def log_entries(self) -> int:
+        """Entries in the logs of both tables, checkpoints left out."""
+        folders = [self._directory / kind.name / "_delta_log" for kind in (SPAN_ROWS, ENTRY_ROWS)]
+        return sum(1 for folder in folders for _ in folder.glob("*[0-9].json"))
+
+    def upkeep_due(self, config: Config, now_ns: int, before: date | None = None) -> Upkeep:
+        """What `Ledger.upkeep` would do first; files that are due to be deleted are not counted."""
+        settled = settled_batches(self._directory)
+        due = Upkeep()
+        for kind in (SPAN_ROWS, ENTRY_ROWS):
+            delta = open_table(self._directory, kind)
+            files = data_files(delta) if delta else []
+            old = expired(files, config, now_ns) if kind is SPAN_ROWS else []
+            due += planned(plan(files, settled, config, now_ns, before), old)
+        return due
 
     def entries(self, file: str) -> Iterator[pa.Table]:
         """All ENTRIES of one of the `ledger_files` of a snapshot, in pieces."""

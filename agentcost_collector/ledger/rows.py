@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.layout import Kind, stored
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.model.partition import closed_date, closed_environment
+from agentcost_collector.model.partition import PARTITION, closed_date, closed_environment
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import codes, concat, conform
 
@@ -31,6 +31,11 @@ class Part(NamedTuple):
     environment: str
     date: date
     rows: pa.Table
+
+    @property
+    def path(self) -> str:
+        """Its directory below that of the table."""
+        return f"environment={self.environment}/date={self.date.isoformat()}"
 
 
 def span_partitions(spans: pa.Table, now_ns: int, config: Config) -> tuple[pa.Array, pa.Array]:
@@ -66,6 +71,14 @@ def parts(rows: pa.Table, environment: pa.Array, day: pa.Array, kind: Kind) -> I
             days.dictionary[value % width].as_py(),
             rows if whole else rows.take(pa.array(at)),
         )
+
+
+def by_trace(rows: pa.Table) -> pa.Table:
+    """`rows` in the order of their trace ids, otherwise as given."""
+    ids = rows["trace_id"].combine_chunks()
+    if len(ids) < 2 or pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py():
+        return rows
+    return rows.take(pc.sort_indices(ids)).combine_chunks()
 
 
 def statistics(part: Part) -> str:
@@ -159,7 +172,13 @@ def _of_file(path: Path, wanted: list[str], kind: Kind) -> pa.Table:
 def _filed(rows: pa.Table, path: Path, kind: Kind) -> pa.Table:
     """`rows` of a data file with the columns that only its path holds."""
     environment, day = _partition(str(path))
-    filed = {"environment": environment, "date": date.fromisoformat(day)}
+    return whole(Part(environment, date.fromisoformat(day), rows), kind)
+
+
+def whole(part: Part, kind: Kind) -> pa.Table:
+    """Rows of a partition with the columns that only its name holds."""
+    rows = part.rows
+    filed = {"environment": part.environment, "date": part.date}
     for name in (name for name in filed if name in kind.rows.names):
         constant = pa.repeat(pa.scalar(filed[name], kind.rows.field(name).type), rows.num_rows)
         rows = rows.append_column(name, constant)
@@ -185,6 +204,11 @@ def _may_hold(file: pq.ParquetFile, group: int, wanted: list[str]) -> bool:
         return True
     at = bisect_left(wanted, found.min)
     return at < len(wanted) and wanted[at] <= found.max
+
+
+def partition_of(path: str) -> dict[str, str]:
+    """Partition values of a data file, from its path."""
+    return dict(zip(PARTITION, _partition(path), strict=True))
 
 
 def _partition(path: str) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agentcost_collector.ledger.disk import read_json, replace_json
+from agentcost_collector.ledger.disk import read_json, replace_json, sync
+from agentcost_collector.ledger.layout import app_id, short
 from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_actions
 from agentcost_collector.model.errors import CorruptionError
 
@@ -35,9 +36,26 @@ def acknowledge(
     replace_json(directory / STATE, {**facts, "versions": versions, "others": others})
 
 
+def acknowledge_versions(directory: Path, spans: Log, ledger: Log) -> None:
+    """Note a change of the logs that changes no counter, durable on return."""
+    versions = {log.kind.name: log.version for log in (spans, ledger)}
+    path = directory / STATE
+    replace_json(path, {**(read_json(path) or {}), "versions": versions})
+    sync(path)
+    sync(directory)
+
+
 def acknowledged(directory: Path, table: str) -> int:
     """Last version of a table's log that is known to have been synced, -1 for none."""
     return int((read_json(directory / STATE) or {}).get("versions", {}).get(table, -1))
+
+
+def settled_batches(directory: Path) -> dict[str, int]:
+    """Last batch of each journal (its digest) that is in both tables, as far as is noted."""
+    noted = read_json(directory / STATE) or {}
+    every = [noted, *noted.get("others", {}).values()]
+    apps = {facts["app_id"]: facts["batch_seq"] for facts in every if "app_id" in facts}
+    return {short(app.removeprefix(app_id(""))): batch for app, batch in apps.items()}
 
 
 def state_of(directory: Path, ledger: Log) -> dict[str, int]:
@@ -47,7 +65,8 @@ def state_of(directory: Path, ledger: Log) -> dict[str, int]:
     noted = read_json(directory / STATE) or {}
     other = noted.get("others", {}).get(ledger.app)
     for facts in (noted, other, newest_facts(ledger.directory, ledger.version, ledger.app)):
-        if facts and (facts["app_id"], facts["batch_seq"]) == (ledger.app, ledger.batch_seq):
+        ours = facts and facts.get("app_id") == ledger.app
+        if facts and ours and facts["batch_seq"] == ledger.batch_seq:
             return dict(facts["state"])
     raise CorruptionError(
         f"{ledger.directory}: no counters are left of batch {ledger.batch_seq}; "
@@ -59,7 +78,7 @@ def newest_facts(table: Path, version: int, app: str | None = None) -> dict[str,
     """Facts of our newest commit (of `app`) at or before `version`; None where none is left."""
     while (entry := log_entry(table, version)).exists():
         facts = facts_of(read_actions(entry) or [])
-        if facts and app in (None, facts["app_id"]):
+        if facts and "app_id" in facts and app in (None, facts["app_id"]):
             return facts
         version -= 1
     return None

@@ -15,7 +15,8 @@ class Note(IntFlag):
     CACHE_WRITE_MAY_BE_LOST = 2
     """This instrumentation is known to drop cache writes; they are in input_tokens then."""
     UNREADABLE_COUNT = 4
-    """A count was negative, not finite or not a number; it was ignored."""
+    """A billed count was negative, fractional, not finite or not a number: its column is NULL and
+    the step has no price."""
     INCONSISTENT = 8
     """The parts exceed the total; the total was trusted."""
     USAGE_INCOMPLETE = 16
@@ -26,6 +27,8 @@ class Note(IntFlag):
     """The SDK dropped attributes of this span; quantities may be missing."""
     POSITION_INFERRED = 128
     """The step was placed under the one tool that was open around it."""
+    COUNT_IGNORED = 256
+    """As UNREADABLE_COUNT, but of a count that nothing is billed by: a total, or reasoning."""
 
 
 def names(bits: np.ndarray) -> list[str | None]:

@@ -108,6 +108,9 @@ class CostReason(StrEnum):
     """The call was made but no span carries its quantities."""
     CALL_FAILED = "call_failed"
     """The call ended in an error and reported no quantities."""
+    COUNT_UNREADABLE = "count_unreadable"
+    """A count that is billed was reported as something that is no count: negative, fractional, not
+    finite, not a number."""
     USAGE_INCONSISTENT = "usage_inconsistent"
     """The reported quantities contradict each other."""
     NO_MODEL = "no_model"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from agentcost_collector.model.access import PINNED_TAGS
 from agentcost_collector.model.money import QUANTITY, USD
 
 _TEXT = pa.string()
@@ -41,7 +42,7 @@ SPANS = pa.schema(
         ("resource", _CODED),  # JSON object of the kept resource attributes, keys sorted
         ("attributes", ATTRIBUTES),  # kept span attributes, sorted by key, values as text
         ("links", LINKS),
-        ("dropped_attributes", pa.int32()),  # as reported by the SDK
+        ("dropped_attributes", pa.int32()),  # by the SDK, or by us as too large or too deep
         ("received_at_ns", pa.int64()),
     ]
 )
@@ -52,14 +53,15 @@ REJECTS = pa.schema(
     [
         ("reason", _TEXT),  # RejectReason
         ("detail", _TEXT),
-        ("trace_id", _TEXT),  # hex of whatever bytes came
+        ("trace_id", _TEXT),  # hex of whatever bytes came, at most 32
         ("span_id", _TEXT),
-        ("name", _TEXT),
-        ("scope_name", _TEXT),
-        ("resource", _TEXT),
-        ("received_at_ns", pa.int64()),
+        ("start_ns", pa.uint64()),  # as on the wire
+        ("end_ns", pa.uint64()),
+        *(field for field in SPANS if field.nullable),
     ]
 )
+"""What of a span can be kept although the span cannot: the columns of SPANS, with ids and times as
+they came."""
 
 TAGS = ("feature", "team", "workload_class", "tenant", "environment", "parent_run_id")
 
@@ -176,6 +178,7 @@ FACTS = pa.schema(
         ),
         # each tag as set on the span, copied from baggage, or set on the resource
         *((f"{tag}{at}", _CODED) for tag in TAGS for at in ("", "_baggage", "_resource")),
+        *((f"{tag}_pinned", _CODED) for tag in PINNED_TAGS),  # by the sender's credential
         ("input_total", _COUNT),  # all input tokens, cached or not; NULL where not reported
         ("output_total", _COUNT),  # all output tokens, reasoning included
         *((name, _COUNT) for name in TOKENS),

@@ -88,6 +88,8 @@ class Dialect:
     any."""
     signature: tuple[str, ...] = ()
     """Attributes that only this dialect sets; used when the scope name says nothing."""
+    signs_only: tuple[str, ...] = ()
+    """Those of `signature` that may hold anything: it is kept that they are there, nothing else."""
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Canonical field -> attributes in order of preference."""
     kinds: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
@@ -13,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from agentcost_collector.model.access import PINNED_PREFIX, PINNED_TAGS
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.money import QUANTITY, USD
 from agentcost_collector.model.notes import Note
 from agentcost_collector.model.schemas import FACTS, TAGS
-from agentcost_collector.model.tables import codes
+from agentcost_collector.model.tables import coded_at, codes
 from agentcost_collector.normalise.batch import Batch
 from agentcost_collector.normalise.context import accounts, pricing_context
 from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
@@ -32,7 +32,9 @@ from agentcost_collector.normalise.plan import (
 )
 from agentcost_collector.normalise.providers import bare_model, provider_of
 from agentcost_collector.normalise.usage import (
+    COLUMNS,
     RULES,
+    UNBILLED,
     Disjoint,
     Meaning,
     Reported,
@@ -62,11 +64,20 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     cached = _answered_from_cache(batch)
     for values in vars(counts).values():
         values[cached] = -1
+    for bad in unreadable.values():
+        bad[cached] = False
     usage = make_disjoint(counts, _meaning(batch, provider))
+    for field, bad in unreadable.items():
+        for column in COLUMNS.get(field, ()):
+            usage.tokens[column][bad] = -1
+    meters, unmeasured = _other_meters(batch)
     kind = np.where(cached, _OTHER, kinds_of(batch))
     kind = complete_kinds(kind, usage.input_total, usage.output_total, model)
     kind, operation = store_operations(batch, kind)
-    note = usage.note | np.where(unreadable, int(Note.UNREADABLE_COUNT), 0)
+    note = usage.note | np.where(unmeasured, int(Note.UNREADABLE_COUNT), 0)
+    for field, bad in unreadable.items():
+        what = Note.COUNT_IGNORED if field in UNBILLED else Note.UNREADABLE_COUNT
+        note |= np.where(bad, int(what), 0)
     note |= np.where(_dropped(spans), int(Note.ATTRIBUTES_DROPPED), 0)
     columns: dict[str, Any] = {
         "kind": pa.array(kind, pa.int8()),
@@ -87,7 +98,7 @@ def normalise_spans(spans: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         **{f"{tag}_baggage": batch.found.text(tag_field(tag) + "_baggage") for tag in TAGS},
         **_resource_columns(spans, vocabulary),
         **_usage_columns(usage),
-        **_other_meters(batch),
+        **meters,
         **emitter_flags(batch, kind),
     }
     return pa.table([columns[f.name].cast(f.type) for f in FACTS], schema=FACTS)
@@ -116,14 +127,14 @@ def _providers(
         )
         for c in distinct.tolist()
     ]
-    provider = codes(pa.array(resolved, pa.string()).take(pa.array(inverse)))
+    provider = coded_at(pa.array(resolved, pa.string()), pa.array(inverse))
     return provider, model, _families(model)
 
 
 def _hosts(batch: Batch) -> pa.DictionaryArray:
     """Hosts without what decode kept of a path."""
     host = batch.found.text("host")
-    return codes(pc.replace_substring_regex(host.dictionary, "/.*", "").take(host.indices))
+    return coded_at(pc.replace_substring_regex(host.dictionary, "/.*", ""), host.indices)
 
 
 def _request_kinds(batch: Batch) -> pa.Array:
@@ -147,38 +158,41 @@ def _request_kinds(batch: Batch) -> pa.Array:
 def _families(model: pa.DictionaryArray) -> pa.DictionaryArray:
     """Family names of models, worked out once per distinct name."""
     family = pa.array([bare_model(m) for m in model.dictionary.to_pylist()], pa.string())
-    return codes(family.take(model.indices))
+    return coded_at(family, model.indices)
 
 
-def _counts(batch: Batch) -> tuple[Reported, np.ndarray]:
-    """All counts, completed from usage that is written as text; and which had unreadable ones."""
-    unreadable = np.zeros(batch.rows, dtype=bool)
+def _counts(batch: Batch) -> tuple[Reported, dict[str, np.ndarray]]:
+    """All counts, completed from usage that is written as text; and of each the spans where it
+    was unreadable."""
+    unreadable: dict[str, np.ndarray] = {}
     columns: dict[str, np.ndarray] = {}
     for field in dataclass_fields(Reported):
         columns[field.name], bad = batch.counts(field.name)
-        unreadable[bad] = True
+        if len(bad):
+            unreadable[field.name] = np.isin(np.arange(batch.rows), bad)
     reported = Reported(**columns)
-    rows = batch.found.rows("usage_text")
-    texts = batch.found.values("usage_text", rows).to_pylist() if len(rows) else []
-    for row, text in zip(rows.tolist(), texts, strict=True):  # about 10 us each, LiteLLM and MLflow
-        _complete(reported, row, parse_usage_text(text))
+    _complete(reported, batch, "usage_text", "%s")
     for part in ("input", "output"):  # LangSmith only
-        rows = batch.found.rows(f"{part}_details_text")
-        texts = batch.found.values(f"{part}_details_text", rows).to_pylist() if len(rows) else []
-        for row, text in zip(rows.tolist(), texts, strict=True):
-            _complete(reported, row, parse_usage_text(f'{{"{part}_token_details": {text}}}'))
-    return reported, unreadable
+        _complete(reported, batch, f"{part}_details_text", f'{{"{part}_token_details": %s}}')
+    return reported, {name: bad & (columns[name] < 0) for name, bad in unreadable.items()}
 
 
-def _complete(reported: Reported, row: int, counts: dict[str, int]) -> None:
-    """Fills in what a span's numbers do not say, if the text agrees with what they do say."""
-    for name in ("input", "output"):
-        number = getattr(reported, name)[row]
-        if number >= 0 and name in counts and counts[name] != number:
-            return
-    for name, count in counts.items():
-        if getattr(reported, name)[row] < 0:
-            getattr(reported, name)[row] = count
+def _complete(reported: Reported, batch: Batch, field: str, form: str) -> None:
+    """Fills in what a span's numbers do not say, if the text agrees with what they do say.
+
+    `form`: where in usage the text has its place.
+    """
+    rows = batch.found.rows(field)
+    coded = codes(batch.found.values(field, rows))
+    known = [parse_usage_text(form % text) for text in coded.dictionary.to_pylist()]
+    for row, code in zip(rows.tolist(), coded.indices.to_pylist(), strict=True):  # LiteLLM, MLflow
+        counts = known[code]
+        numbers = ((getattr(reported, name)[row], counts.get(name)) for name in ("input", "output"))
+        if any(number >= 0 and said not in (None, number) for number, said in numbers):
+            continue
+        for name, count in counts.items():
+            if getattr(reported, name)[row] < 0:
+                getattr(reported, name)[row] = count
 
 
 def _meaning(batch: Batch, provider: pa.DictionaryArray) -> Meaning:
@@ -241,43 +255,51 @@ def _resource_columns(spans: pa.Table, vocabulary: Vocabulary) -> dict[str, pa.A
     indices = resources.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     parsed = [json.loads(text) if text else {} for text in resources.dictionary.to_pylist()]
     columns: dict[str, pa.Array] = {"process": pa.array(indices.astype(np.int32))}
-    columns["service"] = _looked_up(indices, [r.get("service.name") for r in parsed])
+    services = pa.array([r.get("service.name") for r in parsed], pa.string())
+    columns["service"] = coded_at(services, resources.indices)
     for tag in TAGS:
         aliases = vocabulary.tag_aliases[tag]
         values = [next((r[a] for a in aliases if r.get(a)), None) for r in parsed]
-        columns[f"{tag}_resource"] = _looked_up(indices, values)
+        columns[f"{tag}_resource"] = coded_at(pa.array(values, pa.string()), resources.indices)
+    for tag in PINNED_TAGS:
+        values = [r.get(f"{PINNED_PREFIX}{tag}") for r in parsed]
+        columns[f"{tag}_pinned"] = coded_at(pa.array(values, pa.string()), resources.indices)
     return columns
 
 
-def _looked_up(indices: np.ndarray, values: Sequence[str | None]) -> pa.DictionaryArray:
-    column = pa.array([*values, None], pa.string())
-    return codes(column.take(pa.array(np.where(indices < 0, len(values), indices))))
-
-
-def _other_meters(batch: Batch) -> dict[str, pa.Array]:
-    reported = _decimals(batch, "reported_cost", USD)
-    written = _decimals(batch, "cost_text", USD)
-    return {
+def _other_meters(batch: Batch) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """What is measured besides tokens, and the spans where something billed was unreadable."""
+    reported, _ = _decimals(batch, "reported_cost", USD)
+    written, _ = _decimals(batch, "cost_text", USD)
+    seconds = {
+        name: _decimals(batch, name, QUANTITY)
+        for name in ("gpu_seconds", "cpu_seconds", "gib_seconds")
+    }
+    units, unreadable = _units(batch)
+    for _, bad in seconds.values():
+        unreadable[bad] = True
+    columns = {
         "reported_cost_usd": pc.coalesce(reported, written),
-        **{
-            name: _decimals(batch, name, QUANTITY)
-            for name in ("gpu_seconds", "cpu_seconds", "gib_seconds")
-        },
+        **{name: column for name, (column, _) in seconds.items()},
         **{
             name: _nullable(batch.counts(name)[0])
             for name in ("request_bytes", "response_bytes", "http_status")
         },
-        **_units(batch),
+        **units,
     }
+    return columns, unreadable
 
 
-def _units(batch: Batch) -> dict[str, pa.Array]:
+def _units(batch: Batch) -> tuple[dict[str, pa.Array], np.ndarray]:
     """Units other than tokens: those of our own attributes, else read, write or search units,
-    else what the emitter says it was charged. One unit a span, the first that is there."""
+    else what the emitter says it was charged. One unit a span, the first that is there. And the
+    spans where one that comes before it was unreadable."""
     units = np.full(batch.rows, None, dtype=object)
     names = ("vector.read_unit", "vector.write_unit", "rerank.search_unit", "vector.request_unit")
     which = np.full(batch.rows, -1, dtype=np.int64)
-    own = _own_units(batch)
+    unreadable = np.zeros(batch.rows, dtype=bool)
+    own, bad = _own_units(batch)
+    unreadable[bad] = True
     for row, (code, _) in own.items():
         which[row] = len(names) + code
     for i, field in enumerate(("read_units", "write_units", "search_units", "units")):
@@ -286,30 +308,37 @@ def _units(batch: Batch) -> dict[str, pa.Array]:
         texts = batch.found.values(field, rows).to_pylist() if len(rows) else []
         amounts = [_decimal(text, QUANTITY.scale) for text in texts]  # about 1 us each
         units[rows] = amounts
-        which[rows] = np.where([a is not None for a in amounts], i, -1)
+        readable = np.array([a is not None for a in amounts], dtype=bool)
+        which[rows] = np.where(readable, i, -1)
+        unreadable[rows[~readable]] = True
     for row, (_, amount) in own.items():
         units[row] = amount
     own_names = [key.removeprefix(OWN_UNITS) for key in batch.entries.keys]
     counted = np.zeros(batch.rows, dtype=bool)
     counted[list(own)] = True
-    return {
+    columns = {
         "units": pa.array(units, QUANTITY),
         "unit": coded(which, [*names, *own_names]),
         "own_units": pa.array(counted),
     }
+    return columns, unreadable
 
 
-def _own_units(batch: Batch) -> dict[int, tuple[int, Decimal]]:
-    """Row -> (code of the attribute, amount) for spans with units of our own."""
+def _own_units(batch: Batch) -> tuple[dict[int, tuple[int, Decimal]], list[int]]:
+    """Row -> (code of the attribute, amount) for spans with units of our own; and the rows with
+    some that are unreadable."""
     entries = batch.entries
     ours = np.array([key.startswith(OWN_UNITS) for key in entries.keys] or [False])
     at = np.flatnonzero(ours[entries.key_codes]) if ours.any() else np.zeros(0, np.int64)
     found: dict[int, tuple[int, Decimal]] = {}
+    unreadable = []
     for entry, text in zip(at.tolist(), entries.values.take(pa.array(at)).to_pylist(), strict=True):
         amount = _decimal(text, QUANTITY.scale)
         if amount is not None:
             found.setdefault(int(entries.rows[entry]), (int(entries.key_codes[entry]), amount))
-    return found
+        else:
+            unreadable.append(int(entries.rows[entry]))
+    return found, unreadable
 
 
 def _answered_from_cache(batch: Batch) -> np.ndarray:
@@ -326,16 +355,18 @@ def _answered_from_cache(batch: Batch) -> np.ndarray:
     return answered
 
 
-def _decimals(batch: Batch, field: str, to: pa.Decimal128Type) -> pa.Array:
-    """A decimal fact, cut to the column's digits; unreadable text becomes NULL."""
+def _decimals(batch: Batch, field: str, to: pa.Decimal128Type) -> tuple[pa.Array, np.ndarray]:
+    """A decimal fact, cut to the column's digits, and the rows where its text is unreadable and
+    becomes NULL."""
     rows = batch.found.rows(field)
     if not len(rows):
-        return pa.nulls(batch.rows, to)
+        return pa.nulls(batch.rows, to), rows
     texts = batch.found.values(field, rows).to_pylist()
     values = pa.array([_decimal(t, to.scale) for t in texts], to)  # about 1 us each
     indices = np.full(batch.rows, -1, dtype=np.int64)
     indices[rows] = np.arange(len(rows))
-    return values.take(pa.array(indices, mask=indices < 0))
+    unreadable = rows[np.asarray(values.is_null().to_numpy(zero_copy_only=False))]
+    return values.take(pa.array(indices, mask=indices < 0)), unreadable
 
 
 def _decimal(text: str, scale: int) -> Decimal | None:

@@ -73,7 +73,12 @@ class Vocabulary:
 
     def presence_keys(self) -> frozenset[str]:
         """Attributes of which only the presence is read: decode must not keep their values."""
-        return frozenset(key for d in self.dialects for key in d.tools_offered)
+        return frozenset(k for d in self.dialects for k in (*d.tools_offered, *d.signs_only))
+
+    def user_keys(self) -> frozenset[str]:
+        """Attributes that say who the user is."""
+        number = self.fields.fields.index("user_id")
+        return frozenset(k for k, at in self.fields.targets.items() if number in dict(at))
 
 
 def matches_scope(scope: str | None, patterns: Iterable[str]) -> bool:

@@ -18,7 +18,7 @@ from agentcost_collector.model.schemas import TOKENS
 from agentcost_collector.model.tables import codes
 
 _TABLE_MAX = 1 << 18
-_INCONSISTENT = "inconsistent"  # in usage_note
+_INCONSISTENT, _UNREADABLE = "inconsistent", "unreadable_count"  # in usage_note
 _METERED = ("units", "gpu_seconds", "cpu_seconds", "gib_seconds")
 
 
@@ -30,6 +30,7 @@ class Usage(IntEnum):
     """Units or compute seconds, no tokens."""
     TOKENS = 2
     CONTRADICTORY = 3
+    UNREADABLE = 4
 
 
 class Identity(NamedTuple):
@@ -103,17 +104,19 @@ def _usage(steps: pa.Table, quantities: Mapping[str, np.ndarray]) -> np.ndarray:
             usage[counts < 0] = Usage.CONTRADICTORY
     notes = steps.column("usage_note")
     if notes.null_count < len(notes):
-        usage[_told_inconsistent(notes)] = Usage.CONTRADICTORY
+        usage[_told(notes, _INCONSISTENT)] = Usage.CONTRADICTORY
     if "reasoning_tokens" in quantities:
         more = pc.greater(steps.column("reasoning_tokens"), steps.column("output_tokens"))
         usage[_flags(more.fill_null(False))] = Usage.CONTRADICTORY
+    if notes.null_count < len(notes):
+        usage[_told(notes, _UNREADABLE)] = Usage.UNREADABLE
     return usage
 
 
-def _told_inconsistent(notes: pa.ChunkedArray) -> np.ndarray:
-    """Rows whose parts exceed their total, as noted where the total was still known."""
+def _told(notes: pa.ChunkedArray, what: str) -> np.ndarray:
+    """Rows of which a note says what only the spans still showed."""
     coded = codes(notes)
-    told = [_INCONSISTENT in (note or "").split(",") for note in coded.dictionary.to_pylist()]
+    told = [what in (note or "").split(",") for note in coded.dictionary.to_pylist()]
     return np.array([False, *told])[_indices(coded)]
 
 

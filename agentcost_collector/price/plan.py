@@ -240,6 +240,8 @@ def _served(rates: RateSet, held: Held | None) -> RateSet:
 
 
 def _without_prices(identity: Identity) -> RateSet | None:
+    if identity.usage is Usage.UNREADABLE:
+        return _unpriced(CostReason.COUNT_UNREADABLE)
     if identity.usage is Usage.CONTRADICTORY:
         return _unpriced(CostReason.USAGE_INCONSISTENT)
     if identity.usage is Usage.NONE and identity.kind in ("llm", "embedding"):

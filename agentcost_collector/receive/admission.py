@@ -1,16 +1,20 @@
 """How many bytes of requests may be in memory at once, and whose.
 
 A request reserves its size before it is read, or the largest size there is where it does not say
-its own, and gives back what it did not need. Where there is no room it waits its turn, briefly.
+its own, and gives back what it did not need. Where there is no room it waits its turn, briefly;
+those that arrive slowly give way to it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from agentcost_collector.model.errors import TransientError
+from agentcost_collector.receive.status import late_body
 
 WAITING_MAX = 2048
 """Most requests that wait for their turn. Each of them may hold some KiB that arrived already."""
@@ -43,6 +47,7 @@ class Admission:
         self.waiting = 0
         self._wait_s = wait_s
         self._senders: dict[str, _Sender] = {}
+        self._arriving: dict[Lease, tuple[float, asyncio.Timeout]] = {}
 
     def lease(self, sender: str) -> Lease:
         """A lease of no bytes yet. `sender`: the client's address without its port."""
@@ -71,9 +76,11 @@ class Admission:
             return
         if len(sender.waiting) >= WAITING_MAX - self.waiting:
             raise self._full()
-        turn = _Turn(size, spare, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        turn = _Turn(size, spare, loop.create_future())
         sender.waiting.append(turn)
         self.waiting += 1
+        hurry = loop.call_later(self._wait_s / 2, self._cut_off_slow)
         try:
             async with asyncio.timeout(self._wait_s):
                 await turn.granted
@@ -86,6 +93,15 @@ class Admission:
             if isinstance(error, TimeoutError):
                 raise self._full() from None
             raise
+        finally:
+            hurry.cancel()
+
+    def _cut_off_slow(self) -> None:
+        """Ends the waiting for requests that arrive slowly, whose memory others wait for."""
+        now_s = asyncio.get_running_loop().time()
+        for began_s, limit in self._arriving.values():
+            if now_s - began_s >= self._wait_s / 2:
+                limit.reschedule(now_s)
 
     def _give_back(self, sender: _Sender, size: int) -> None:
         """Free `size` bytes and hand them to those who wait, one sender after the other."""
@@ -110,6 +126,21 @@ class Lease:
         self._sender = sender
         self._size = 0
         self._held = True
+
+    @contextlib.asynccontextmanager
+    async def arriving(self, most_s: float) -> AsyncIterator[None]:
+        """While the request is read. Raises TransientError after `most_s` seconds, or sooner where
+        others wait for the memory."""
+        began_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(most_s) as limit:
+                self._admission._arriving[self] = began_s, limit
+                yield
+        except TimeoutError:
+            took_s = asyncio.get_running_loop().time() - began_s
+            raise late_body(round(took_s, 2)) from None
+        finally:
+            self._admission._arriving.pop(self, None)
 
     async def reserve(self, size: int, spare: int = 0) -> None:
         """Take `size` more bytes when it is this sender's turn, leaving `spare` bytes to others.

@@ -209,14 +209,18 @@ def test_nested_value_is_compact_json(decode, good_span, request_of):
 
 
 def test_depth_and_size_of_nested_values(decode, good_span, request_of):
-    """32 levels are read; 33 and more, or too many bytes, lose that value and nothing else."""
+    """32 levels are read; 33 and more, or too many bytes, lose that value and nothing else. What
+    is lost of the allow-list is counted among the dropped attributes, the rest is not."""
 
     def kept(value):
-        span = good_span(attributes=[KeyValue(key="k", value=value)])
+        attributes = [KeyValue(key=key, value=value) for key in ("k", "content")]
+        span = good_span(attributes=attributes, dropped_attributes_count=5)
         decoded = decode(request_of(span).SerializeToString())
         assert decoded.outcomes == [Outcome()]
         assert decoded.spans.num_rows == 1
-        return attributes_of(decoded)
+        found = attributes_of(decoded)
+        assert decoded.spans.column("dropped_attributes").to_pylist() == [5 + ("k" not in found)]
+        return found
 
     assert kept(any_value_nested(32)) == {"k": "[" * 32 + '"leaf"' + "]" * 32}
     assert kept(any_value_nested(33)) == {}

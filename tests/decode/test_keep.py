@@ -26,6 +26,15 @@ def test_spans_and_resources_have_their_own_lists():
     assert [keep.resource_key(key) for key in (b"a", b"b", b"c.x")] == [False, True, True]
 
 
+def test_no_prefix_admits_content():
+    """What is known to hold content stays out whatever prefix is asked for; an exact key of ours
+    is kept."""
+    keep = Keep(["url.full"], ["gen_ai.", "http.", "url."], [], [])
+    content = (b"gen_ai.input.messages", b"gen_ai.prompt.0.content", b"http.request.header.cookie")
+    assert kept(keep, *content, b"url.query") == [False] * 4
+    assert kept(keep, b"url.full", b"gen_ai.mine", b"http.flavor") == [True] * 3
+
+
 def test_hostile_keys_are_dropped():
     """A key that is not UTF-8, or too long to be a name, is dropped whatever its prefix."""
     keep = Keep([], ["app."], [], [])

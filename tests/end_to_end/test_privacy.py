@@ -3,17 +3,23 @@
 import base64
 import http.client
 import json
+import urllib.request
 from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from agentcost_collector.journal import JournalReader
 from agentcost_collector.settings import Settings
+from tests.cli.command import agentcost
 from tests.decode.test_otlp_json import as_otlp_json
 from tests.end_to_end.waiting import span_rows, until
-from tests.support.collector import Collector, running
+from tests.support.collector import Collector, free_ports, running
 from tests.support.recordings import requests_of
 from tests.support.walked import VOCABULARY
 
@@ -38,6 +44,17 @@ CONTENT = (
     "url.query",
     "exception.message",
 )
+ASKED_FOR = "gen_ai.,input.,output.,llm.,traceloop.,ai.,db.,http.,url.,exception."
+"""Prefixes that a user might ask for without thinking of what else they admit."""
+REDUCED = {
+    "logfire.msg": SECRET,
+    "gen_ai.tool.definitions": SECRET,
+    "message.tool_calls.0.tool_call.function.name": SECRET,
+    "ai.response.providerMetadata": json.dumps({"note": SECRET, "reasoningTokens": 3}),
+    "url.full": f"https://u:{SECRET}@api.openai.com/v1/{SECRET}?q={SECRET}#{SECRET}",
+    "http.url": f"https://api.openai.com/{SECRET}/v1/chat/completions?{SECRET}",
+}
+"""Of these something is kept: that they are there, some numbers, a host."""
 
 
 def seeded(body: bytes) -> bytes:
@@ -55,6 +72,12 @@ def seeded(body: bytes) -> bytes:
                 for key in CONTENT:
                     assert key not in VOCABULARY.attribute_keys()
                     span.attributes.add(key=key).value.string_value = SECRET
+                for key, text in REDUCED.items():
+                    span.attributes.add(key=key).value.string_value = text
+                span.attributes.add(key="gen_ai.input").value.bytes_value = SECRET.encode()
+                texts = span.attributes.add(key="ai.values").value.array_value.values
+                texts.add().array_value.values.add().string_value = SECRET
+                span.attributes.add(key=SECRET).value.bool_value = True
                 nested = span.attributes.add(key="gen_ai.choice").value.kvlist_value.values
                 nested.add(key="text").value.string_value = SECRET
                 event = span.events.add(name=SECRET)
@@ -82,6 +105,32 @@ def post(collector: Collector, body: bytes, media: str) -> tuple[int, bytes]:
         return response.status, response.read()
     finally:
         connection.close()
+
+
+def knock(collector: Collector) -> list[bytes]:
+    """Answers to requests with secrets around the body: headers, metadata, paths, methods. Those
+    that tell their sender which path or media type is wrong are not among them."""
+    answers = []
+    connection = http.client.HTTPConnection(collector.http, timeout=60)
+    headers = {"Authorization": f"Bearer {SECRET}", "User-Agent": SECRET, "Cookie": f"a={SECRET}"}
+    for method, path, media in (
+        ("POST", f"/v1/traces?token={SECRET}", "application/x-protobuf"),
+        ("POST", f"/v1/{SECRET}", "application/x-protobuf"),
+        ("POST", "/v1/traces", f"text/{SECRET}"),
+        ("GET", f"/{SECRET}", "application/json"),
+    ):
+        connection.request(method, path, b"", {**headers, "Content-Type": media})
+        response = connection.getresponse()
+        answer, told = response.read(), str(response.getheaders()).encode()
+        answers += [answer, told] if response.status == 200 else [told]
+    connection.close()
+    with grpc.insecure_channel(collector.grpc) as channel:
+        metadata = [("authorization", f"Bearer {SECRET}"), ("x-note", SECRET)]
+        answers.append(channel.unary_unary(METHOD)(b"", timeout=30, metadata=metadata))
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(f"/{SECRET}/Export")(b"", timeout=30, metadata=metadata)
+        answers.append(refused.value.details().encode())
+    return answers
 
 
 def malformed(bodies: list[bytes]) -> list[tuple[bytes, str]]:
@@ -113,13 +162,16 @@ def assert_no_secret_below(folder: Path) -> None:
 
 
 def test_no_byte_on_disk_holds_content(tmp_path):
-    """Secrets in attributes, events, links, status, scope, resource, of kept and of rejected
-    spans and of malformed requests, over every transport: none in any file, log or answer."""
+    """Secrets in attributes of every kind, events, links, status, scope, resource, of kept and of
+    rejected spans and of malformed requests, in headers, metadata and paths, over every transport,
+    and with prefixes kept that admit content: none in any file, log, metric, command or answer."""
     data = tmp_path / "data"
     bodies = [seeded(body) for body in requests_of("oinf_langgraph_openai_both")]
     bodies = [with_a_rejected_span(body) for body in bodies]
-    with running(data, assemble__settle_ms="50", log_level="debug") as collector:
-        answers = []
+    metrics = f"127.0.0.1:{free_ports(1)[0]}"
+    told = {"log_level": "debug", "keep": ASKED_FOR, "metrics": metrics}
+    with running(data, assemble__settle_ms="50", **told) as collector:
+        answers = knock(collector)
         with grpc.insecure_channel(collector.grpc) as channel:
             export = channel.unary_unary(METHOD)
             for body in bodies:
@@ -138,14 +190,71 @@ def test_no_byte_on_disk_holds_content(tmp_path):
             answers.append(answer)
         assert_no_secret_below(tmp_path)
         until(lambda: span_rows(data) == 20, "20 spans in the ledger")
+        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=30) as response:
+            answers.append(response.read())
+        assert b"agentcost_" in answers[-1]
         assert_no_secret_below(tmp_path)
         assert collector.stop() == 0
     settings = Settings(data=data)
     with JournalReader.open(settings.journal_path, settings.journal) as journal:
-        assert journal.quarantined(100).num_rows == 2 * len(bodies)
+        assert journal.totals().spans_quarantined == 2 * len(bodies)
+        assert journal.quarantined().num_rows == len(bodies)  # over JSON they are the same
+    for command in (["quarantine", "list"], ["quarantine", "show", 1], ["status"]):
+        answers.append(agentcost(*command, "--data", data).stdout.encode())
+    answers.append(agentcost("sql", "FROM spans", "--data", data, "--format", "json").stdout)
+    assert "api.openai.com" in answers[-1]  # of what is reduced, something is there
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".parquet" for path in files)
     assert any("journal" in str(path) for path in files)
     assert_no_secret_below(tmp_path)
     for answer in answers:
         assert SECRET.encode() not in (answer if isinstance(answer, bytes) else answer.encode())
+
+
+USERS = ("anna@example.com", "bob@example.com")
+
+
+def calls_of_users(collector: Collector) -> None:
+    """Two calls of each user, said in two ways, by the real SDK; one span is set aside later."""
+    provider = TracerProvider(resource=Resource({"service.name": "shop", "user.id": USERS[0]}))
+    exporter = OTLPSpanExporter(f"http://{collector.grpc}", insecure=True)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("shop")
+    for user in USERS:
+        for key in ("user.id", "langfuse.user.id"):
+            call = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
+            call |= {"gen_ai.request.model": "gpt-4o-mini", key: user}
+            counts = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+            with tracer.start_as_current_span("chat", attributes={**call, **counts}):
+                pass
+    provider.shutdown()
+
+
+def users_in(data: Path) -> list[dict[str, object]]:
+    """Users and what they cost, as `agentcost sql` tells."""
+    query = "SELECT user_id, count(*) AS calls, sum(cost_usd) AS usd FROM steps GROUP BY 1"
+    return json.loads(agentcost("sql", query, "--data", data, "--format", "json").stdout)
+
+
+def test_user_ids_are_keyed_hashes(tmp_path):
+    """With a key no byte on disk holds a user's id, the cost per user stays, the same user has the
+    same hash, and under another key another."""
+    found = []
+    for number in (1, 2):
+        home = tmp_path / str(number)
+        home.mkdir()
+        (home / "key").write_text(f"{number}" * 32)
+        data = home / "data"
+        key = {"decode__user_id_key_file": str(home / "key")}
+        with running(data, assemble__settle_ms="50", **key) as collector:
+            calls_of_users(collector)
+            until(lambda: span_rows(data) == 4, "4 spans in the ledger")  # noqa: B023
+            assert collector.stop() == 0
+        rows = users_in(data)
+        assert [(row["calls"], row["usd"]) for row in rows] == [(2, "0.000420000000")] * 2
+        assert all(str(row["user_id"]).startswith("h:") for row in rows)
+        found.append({row["user_id"] for row in rows})
+        for path in (path for path in home.rglob("*") if path.is_file()):
+            for user in USERS:
+                assert user.encode() not in path.read_bytes(), path
+    assert not found[0] & found[1]

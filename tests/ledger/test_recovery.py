@@ -110,7 +110,7 @@ def test_spans_ahead_of_the_ledger_are_seen_and_not_written_again(tmp_path, monk
         def crash(*_: object) -> None:
             raise OSError(5, "power cut")
 
-        patch.setattr(ledger._ledger, "append", crash)
+        patch.setattr(ledger._ledger, "commit", crash)
         with pytest.raises(OSError, match="power cut"):
             commit(ledger, 1)
     ledger.close()

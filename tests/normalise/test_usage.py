@@ -126,12 +126,57 @@ def test_counts_are_read_in_any_spelling(spelling, count):
     assert step["input_tokens"] == count
 
 
-@pytest.mark.parametrize("spelling", ["-5", "1.5", "nan", "lots", "true", "1e300"])
+@pytest.mark.parametrize("spelling", ["-5", "1.5", "nan", "inf", "lots", "true", "1e300"])
 def test_a_count_that_is_none_is_missing_and_marked_never_zero(spelling):
-    """Negative, fractional, not finite, words, booleans, absurd."""
-    step = step_of("any", f"gen_ai.usage.input_tokens={spelling} gen_ai.response.id=r1")
-    assert step["input_tokens"] is None
+    """Negative, fractional, not finite, words, booleans, absurd; alone or beside a good one."""
+    for more in ("", " gen_ai.usage.output_tokens=7"):
+        step = step_of("any", f"gen_ai.usage.input_tokens={spelling} gen_ai.response.id=r1{more}")
+        assert step["input_tokens"] is None
+        assert step["output_tokens"] == (7 if more else None)
+        assert step["usage_note"] == "unreadable_count"
+
+
+@pytest.mark.parametrize(
+    ("field", "columns"),
+    [
+        ("output_tokens", ["output_tokens"]),
+        ("cache_read_input_tokens", ["cache_read_tokens"]),
+        (
+            "cache_creation_input_tokens",
+            ["cache_write_short_tokens", "cache_write_long_tokens"],
+        ),
+    ],
+)
+def test_each_billed_count_can_be_unreadable(field, columns):
+    """The columns that nobody can know are NULL, the others hold what was reported."""
+    given = {"input_tokens": 100, "output_tokens": 10, field: -1}
+    step = step_of("any", " ".join(f"gen_ai.usage.{k}={v}" for k, v in given.items()))
+    assert [step[c] for c in columns] == [None] * len(columns)
     assert step["usage_note"] == "unreadable_count"
+    if field != "output_tokens":
+        assert (step["input_tokens"], step["output_tokens"]) == (100, 10)
+
+
+@pytest.mark.parametrize("field", ["total_tokens", "reasoning_tokens"])
+def test_a_count_that_nothing_is_billed_by_is_ignored_and_marked(field):
+    """A total or reasoning that is no number leaves the rest as it is."""
+    step = step_of(
+        "any", f"gen_ai.usage.input_tokens=9 gen_ai.usage.output_tokens=3 gen_ai.usage.{field}=-1"
+    )
+    assert (step["input_tokens"], step["output_tokens"]) == (9, 3)
+    assert step["usage_note"] == "count_ignored"
+
+
+@pytest.mark.parametrize("nothing", ["None", "null", '""', "undefined"])
+def test_a_word_for_nothing_is_absent(nothing):
+    """Emitters write these where they know no count; nothing is marked."""
+    step = step_of(
+        "any",
+        "gen_ai.usage.input_tokens=9 gen_ai.usage.output_tokens=3"
+        f" gen_ai.usage.cache_read_input_tokens={nothing}",
+    )
+    assert (step["input_tokens"], step["cache_read_tokens"]) == (9, 0)
+    assert step["usage_note"] is None
 
 
 def test_two_spellings_on_one_span_are_never_added_up():

@@ -6,7 +6,7 @@ import pytest
 
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.receive import admission as admission_module
-from agentcost_collector.receive.admission import Admission
+from agentcost_collector.receive.admission import Admission, Lease
 
 SOON_S = 30  # only a failing test waits that long
 AT_ONCE_S = 0.001
@@ -55,6 +55,30 @@ def test_a_flood_leaves_room_for_one_more(senders):
 
     tasks: list[asyncio.Task[None]] = []
     assert asyncio.run(main()) == 120 * senders // (senders + 1)
+
+
+def test_who_sends_slowly_gives_way():
+    """Requests that hold all memory and never arrive are put off as soon as another one waits for
+    it; until then they have all their time."""
+
+    async def arrive(lease: Lease) -> None:
+        await lease.reserve(5)
+        try:
+            async with lease.arriving(SOON_S):
+                await asyncio.Event().wait()
+        finally:
+            lease.release()
+
+    async def main():
+        admission = Admission(10, 0.2)
+        slow = [asyncio.create_task(arrive(admission.lease(sender))) for sender in "ab"]
+        await asyncio.sleep(0)
+        assert admission.bytes_now == 10
+        await admission.lease("c").reserve(5)
+        ended = await asyncio.gather(*slow, return_exceptions=True)
+        assert [type(error) for error in ended] == [TransientError, TransientError]
+
+    asyncio.run(main())
 
 
 def test_turns_go_round():

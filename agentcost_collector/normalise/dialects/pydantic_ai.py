@@ -8,6 +8,7 @@ DIALECT = Dialect(
     title="Pydantic AI and Logfire",
     scopes=("pydantic-ai", "logfire"),
     signature=("logfire.msg", "operation.cost"),
+    signs_only=("logfire.msg",),
     fields={
         "cache_read": ("gen_ai.usage.details.cache_read_tokens",),
         "cache_write": ("gen_ai.usage.details.cache_write_tokens",),
