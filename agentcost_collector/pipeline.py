@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 _RETRY_S = 2
 _RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
-_RECEIVER_KEEPS_MIB = 64  # a usual group of requests takes less; it is not part of their limit
+_RECEIVER_KEEPS_MIB = 32  # most groups of requests take less; it is beside the limit of their bytes
 
 
 @dataclass
