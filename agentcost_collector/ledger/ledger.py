@@ -223,10 +223,9 @@ class Ledger:
         return [each for each in merges if each.partition not in refused]
 
     def _merge(self, log: Log, wanted: Merge, now_ns: int) -> Upkeep:
-        level = {"zstd_level": self._config.compact_zstd_level}
         try:
             with world_errors(self._directory):
-                added = merge(log, wanted, self._config.model_copy(update=level))
+                added = merge(log, wanted, self._config)
         except (CorruptionError, TransientError) as fault:
             return Upkeep(refused=(str(fault),))
         with world_errors(self._directory):
