@@ -65,8 +65,12 @@ clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws the
 golden: $(READY) ## rewrite the golden files; review the diff
 	$(BIN)/python -m tests.golden.rewrite
 
-docs: $(READY) ## rewrite docs/dialects.md from the dialect files
+docs: $(READY) ## rewrite docs/dialects.md from the dialect files and docs/conformance.md from the tests
 	$(BIN)/python -m tests.dialects_page
+	$(BIN)/python -m tests.conformance.page
+
+fuzz-night: $(READY) ## 200,000 mutated requests over every transport, CASES=n SEED=n for others
+	$(BIN)/python -m tests.conformance.fuzz $(or $(CASES),200000) $(or $(SEED),1)
 
 bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 	$(BIN)/python -m tests.bench
@@ -77,6 +81,9 @@ bench-restate: $(READY) ## CPU and memory of restating a million steps
 bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
 	$(BIN)/python -m tests.bench.commits
 
+bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
+	$(BIN)/python -m tests.conformance.memory 64
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -84,5 +91,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate bench-commits lock clean sim sim-night
+.PHONY: $(shell grep -oE '^[a-z-]+:' Makefile | tr -d :)
 .DEFAULT_GOAL := help

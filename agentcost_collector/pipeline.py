@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from agentcost_collector.access import AuditLog, TokenFile, TokenGate
 from agentcost_collector.assemble import OpenTraces, unique_spans
 from agentcost_collector.book import book_charges, closed_traces, with_standing
 from agentcost_collector.caretaker import Caretaker
@@ -28,7 +29,8 @@ from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
-from agentcost_collector.metrics import Metrics, served
+from agentcost_collector.metrics import Metrics, registry_of
+from agentcost_collector.metrics_port import served
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
@@ -188,6 +190,12 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
             start = end
 
 
+def _gate(settings: Settings) -> TokenGate:
+    """What every door asks. Raises ConfigError where the token file cannot be read."""
+    tokens, audit = TokenFile(settings.tokens_path), AuditLog(settings.audit_path)
+    return TokenGate(tokens, settings.access.required, audit)
+
+
 # --- the receiver process ------------------------------------------------------------------------
 
 
@@ -198,7 +206,9 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     store = into_journal(settings, journal)
 
     async def serve() -> None:
-        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
+        receiver = Receiver(
+            settings.receive, store, json_to_protobuf, time.time_ns, _gate(settings)
+        )
         ready(await receiver.start())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -262,7 +272,7 @@ def run_pipeline(settings: Settings) -> None:
     metrics = Metrics()
     with (
         JournalReader.open(settings.journal_path, settings.journal) as journal,
-        served(metrics, settings.metrics),
+        served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
     ):
         while not stop.is_set():
             try:

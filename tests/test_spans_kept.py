@@ -83,7 +83,7 @@ def test_old_evidence_goes_and_the_ledger_stays(tmp_path):
     assert (reader.snapshot().span_rows, reader.spans_retired()) == (0, spans.num_rows)
     assert reader.spans_stored(JOURNAL, 1) == spans.num_rows
     assert entries_of(settings).equals(before)
-    assert not list(tmp_path.glob("ledger/spans/environment=*/date=*"))
+    assert not list(tmp_path.glob("ledger/spans/environment=*/date=*/*"))
     facts = parse_facts(agentcost("status", "--data", tmp_path).stdout)
     assert facts["evidence spans retired"] == str(spans.num_rows)
 

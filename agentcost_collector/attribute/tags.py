@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.attribute.boundaries import Ground, Grounds
-from agentcost_collector.attribute.declared import Declared, Level, Levels
+from agentcost_collector.attribute.declared import Coded, Declared, Level, Levels
 from agentcost_collector.attribute.tree import NONE, nearest_or_self
 from agentcost_collector.model.tables import codes
 
@@ -29,10 +29,12 @@ SOURCES = (
     "inside",
     "link",
     "default",
+    "credential",
 )
 """How a tag was found: `inside` = nothing was declared above the boundary, so what is declared
-within it counts; `link` = what the span pays with that a link at or above the step points to."""
-_SPAN, _ANCESTOR, _BAGGAGE, _RESOURCE, _RULE, _INSIDE, _LINK, _DEFAULT = range(1, 9)
+within it counts; `link` = what the span pays with that a link at or above the step points to;
+`credential` = what the span was sent with pins it, whatever is declared."""
+_SPAN, _ANCESTOR, _BAGGAGE, _RESOURCE, _RULE, _INSIDE, _LINK, _DEFAULT, _CREDENTIAL = range(1, 10)
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,16 @@ def with_default(tagged: Tagged, default: str | None) -> Tagged:
     value = np.where(missing, len(tagged.names), tagged.codes)
     source = np.where(missing, _DEFAULT, tagged.source)
     return Tagged(value, [*tagged.names, default], source)
+
+
+def with_credential(tagged: Tagged, pinned: Coded) -> Tagged:
+    """Puts what is `pinned` (per row) before everything that was found."""
+    bound = pinned.codes >= 0
+    if not bound.any():
+        return tagged
+    value = np.where(bound, len(tagged.names) + pinned.codes, tagged.codes)
+    source = np.where(bound, _CREDENTIAL, tagged.source)
+    return Tagged(value, [*tagged.names, *pinned.names], source)
 
 
 def with_run_of_link(tagged: Tagged, linked: np.ndarray, trace_ids: pa.ChunkedArray) -> Tagged:

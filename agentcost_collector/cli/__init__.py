@@ -31,16 +31,28 @@ from agentcost_collector.cli import (
     serve,
     sql,
     status,
+    token,
     verify,
 )
 from agentcost_collector.cli.text import printable
+from agentcost_collector.cli.trail import recorded
 from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
 
 
 class _Commands(TyperGroup):
-    """Turns what went wrong in any command into a sentence and an exit code."""
+    """Turns what went wrong in any command into a sentence and an exit code, and leaves its trail
+    in the audit log."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remembers them all for the audit log."""
+        ctx.obj = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
+        with recorded(ctx.obj):
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             if not __debug__:
                 raise ConfigError(
@@ -88,6 +100,7 @@ app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
 app.add_typer(rates_commands.app, name="rates")
+app.add_typer(token.app, name="token")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 

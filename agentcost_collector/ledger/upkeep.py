@@ -8,8 +8,6 @@ checkpoints repeat it.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
@@ -119,7 +117,7 @@ def _at_ns(actions: list[dict[str, Any]]) -> int:
     """When a log entry was written; of another program's that removed files when it says so."""
     facts = facts_of(actions)
     if facts:
-        return int(facts["at_ns"])
+        return int(facts.get("at_ns", 0))
     removed = (action["remove"] for action in actions if "remove" in action)
     return max((each.get("deletionTimestamp", 0) for each in removed), default=0) * 10**6
 
@@ -136,11 +134,9 @@ def _orphans(log: Log, waiting: set[str], until_ns: int) -> Iterator[Path]:
 
 
 def _deleted(path: Path) -> bool:
-    """Delete a file that may be gone already; its folder too where that was the last one."""
+    """Delete a file that may be gone already; whether it was there."""
     try:
         path.unlink()
     except FileNotFoundError:
         return False
-    with contextlib.suppress(OSError):
-        os.rmdir(path.parent)
     return True

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from agentcost_collector.model.access import PINNED_PREFIX, PINNED_TAGS
 from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.money import QUANTITY, USD
 from agentcost_collector.model.notes import Note
@@ -259,6 +260,9 @@ def _resource_columns(spans: pa.Table, vocabulary: Vocabulary) -> dict[str, pa.A
         aliases = vocabulary.tag_aliases[tag]
         values = [next((r[a] for a in aliases if r.get(a)), None) for r in parsed]
         columns[f"{tag}_resource"] = _looked_up(indices, values)
+    for tag in PINNED_TAGS:
+        values = [r.get(f"{PINNED_PREFIX}{tag}") for r in parsed]
+        columns[f"{tag}_pinned"] = _looked_up(indices, values)
     return columns
 
 

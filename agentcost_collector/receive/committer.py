@@ -91,16 +91,17 @@ class Committer:
 
     def _store_group(self, payloads: Sequence[Payload]) -> list[Outcome | Exception]:
         """One outcome or error per payload. Where the store fails in a way that one payload may
-        have caused, the halves are stored apart, so that it harms no other."""
+        have caused, the halves are stored apart, so that it harms no other. Nothing at all gets
+        past this: with the thread's task everybody's answers would end."""
         try:
             outcomes = list(self._store(payloads))
             assert len(outcomes) == len(payloads), "the store answers every payload"
         except (TransientError, CorruptionError) as error:
             _log.error("group_not_stored", requests=len(payloads), error=str(error))
             return [error] * len(payloads)
-        except Exception as error:
+        except BaseException as error:
             if len(payloads) == 1:
-                return [error]
+                return [error if isinstance(error, Exception) else RuntimeError(repr(error))]
             half = len(payloads) // 2
             return self._store_group(payloads[:half]) + self._store_group(payloads[half:])
         return [*outcomes]

@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from agentcost_collector.ledger import Config, Ledger, LedgerReader, Upkeep
 from tests.ledger.tables import NOW, entries_table, entry, ids, span, spans_table
 
+AUDIT = Path(__file__).parents[2] / "docs" / "audit.sql"
 HOUR = 3600 * 10**9
 SECOND = 10**9
 LATER = NOW + 30 * HOUR
@@ -75,6 +76,29 @@ def test_small_files_of_a_closed_day_become_one_with_the_same_rows(tmp_path):
     for file in (*snapshot.ledger_files, *snapshot.span_files):
         stored = pq.read_table(file, partitioning=None, page_checksum_verification=True)
         assert stored["trace_id"].to_pylist() == sorted(stored["trace_id"].to_pylist())
+
+
+def test_seals_hold_after_a_compaction(tmp_path):
+    """By the auditor's SQL file: the same batches with the same seals, every one of them right, and
+    the merged files sealed too."""
+    fill(tmp_path)
+    before = audited(tmp_path)
+    assert len(before) == 20
+    assert all(ok for *_, ok in before)
+    with opened(tmp_path) as ledger:
+        assert done(ledger).files_merged == 40
+    after = audited(tmp_path)
+    assert [row for row in after if row[0] != "files"] == before
+    assert [(rows, ok) for name, _, rows, _, ok in after if name == "files"] == [(0, True)] * 2
+
+
+def audited(directory: Path) -> list[tuple]:
+    """What docs/audit.sql says: journal, batch, rows, cost, whether it is as sealed."""
+    files = LedgerReader(directory).snapshot().ledger_files
+    with duckdb.connect() as connection:
+        connection.execute("SET VARIABLE ledger = ?", [str(directory)])
+        connection.execute("SET VARIABLE entries = ?", [files])
+        return connection.execute(AUDIT.read_text()).fetchall()
 
 
 def test_traces_are_found_after_a_compaction_once(tmp_path):
