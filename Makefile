@@ -3,7 +3,6 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SEED ?= 0
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 help: ## this list
@@ -50,7 +49,7 @@ fmt: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 
 sim: $(READY) ## a simulated run of everything under faults: make sim SEED=123
-	$(BIN)/python -m tests.sim --seed $(SEED)
+	$(BIN)/python -m tests.sim --seed $(or $(SEED),0)
 
 sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones are printed
 	$(BIN)/python -m tests.sim --count 10000
