@@ -30,6 +30,7 @@ RULES = (
 kinds of evidence are: cached parts larger than the input, the dialect, the reported total."""
 
 _COUNT_MAX = 1 << 53
+_DIGITS_MAX = pa.scalar(15, pa.int32())
 _NOTHING = ("", "none", "null", "undefined")
 _BUCKET_SHORT = r"(creation|write)_5m|ephemeral_5m"
 _BUCKET_LONG = r"(creation|write)_1h|ephemeral_1h"
@@ -141,7 +142,7 @@ def parse_counts(text: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     finite or absurd (above 2^53) values are not. A word for nothing ("None") is no count, and
     nothing unreadable.
     """
-    short = pc.less_equal(pc.binary_length(text), 15)
+    short = pc.less_equal(pc.binary_length(text), _DIGITS_MAX)
     plain = pc.and_(pc.ascii_is_decimal(text), short).to_numpy(zero_copy_only=False)
     if plain.all():
         return text.cast(pa.int64()).to_numpy(zero_copy_only=False), ~plain
