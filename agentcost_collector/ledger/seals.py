@@ -37,7 +37,7 @@ FIRST = "0" * 64
 """What the first seal of a chain follows."""
 
 _SUFFIX = ".jsonl"
-_TAIL_BYTES = 64 * 1024
+_TAIL_BYTES = 64 * 1024  # read at first; the line of a batch with many files is longer
 _logger = structlog.get_logger(__name__)
 
 
@@ -244,13 +244,17 @@ def _last_line(path: Path) -> Seal | None:
     except FileNotFoundError:
         return None
     with path.open("rb+") as file:
-        file.seek(max(0, size - _TAIL_BYTES))
-        whole, _, torn = file.read().rpartition(b"\n")
-        if torn:
+        start, lines = size, list[bytes]()
+        while start and not lines:
+            start = max(0, start - _TAIL_BYTES)
+            file.seek(start)
+            whole, _, torn = file.read().rpartition(b"\n")
+            lines = whole.split(b"\n")[1 if start else 0 :]
+        if size and torn:
             file.truncate(size - len(torn))
             file.flush()
             os.fsync(file.fileno())
-    for line in reversed(whole.split(b"\n")):
+    for line in filter(None, reversed(lines)):
         try:
             return Seal.parse(line)
         except ValueError:
