@@ -12,6 +12,7 @@ from agentcost_collector.ledger import LedgerReader, Snapshot
 from agentcost_collector.ledger.batches import BatchKey, StoredBatch, StoredBatches
 from agentcost_collector.ledger.canonical import batch_hash
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS
+from agentcost_collector.ledger.log import read_actions
 from agentcost_collector.ledger.seals import (
     FILES,
     FIRST,
@@ -60,7 +61,8 @@ def verify_seals(
         found.seals += len(chain)
     _compare_rows(chains, stored, found)
     _compare_files(directory, snapshot, chains, found)
-    if snapshot.ledger_rows != found.entries and not stored.damaged:
+    changed = stored.damaged or any(each.check == "rows" for each in found.findings)
+    if snapshot.ledger_rows != found.entries and not changed:
         sentence = f"counts {snapshot.ledger_rows} entries, its files hold {found.entries}"
         log = str(directory / ENTRY_ROWS.name / "_delta_log")
         found.findings.append(Finding("files", None, None, log, f"{sentence}; {_RESTORE}"))
@@ -191,6 +193,7 @@ def _compare_files(
     for chain in chains.values():
         for seal in chain.values():
             digests |= {path: (digest, seal) for path, digest in seal.digests().items()}
+    found.findings += _lost(directory, snapshot, digests)
     root = directory.absolute()
     for file in map(Path, (*snapshot.ledger_files, *snapshot.span_files)):
         found.files += 1
@@ -198,7 +201,9 @@ def _compare_files(
         try:
             actual = file_digest(file)
         except OSError as fault:
-            actual = f"it cannot be read: {fault.strerror}"
+            sentence = f"is named by the log and cannot be read: {fault.strerror}; {_RESTORE}"
+            found.findings.append(Finding("files", None, None, str(file), sentence))
+            continue
         if path not in digests:
             found.findings += _unknown(file, path, chains, found)
         elif digests[path][0] != actual:
@@ -207,6 +212,25 @@ def _compare_files(
             found.findings.append(
                 Finding("files", seal.journal, seal.batch_seq, str(file), sentence)
             )
+
+
+def _lost(
+    directory: Path, snapshot: Snapshot, sealed: Mapping[str, tuple[str, Seal]]
+) -> Iterator[Finding]:
+    """Evidence that was sealed and lies there, but that the log neither names nor ever removed."""
+    root = directory.absolute()
+    live = {Path(file).relative_to(root).as_posix() for file in snapshot.span_files}
+    lost = [path for path in sealed if path.startswith(SPAN_ROWS.name) and path not in live]
+    lost = [path for path in lost if (root / path).exists()]
+    if not lost:
+        return
+    log = root / SPAN_ROWS.name / "_delta_log"
+    actions = [each for entry in log.glob("*.json") for each in read_actions(entry) or []]
+    removed = {f"{SPAN_ROWS.name}/{each['remove']['path']}" for each in actions if "remove" in each}
+    for path in sorted(set(lost) - removed):
+        seal = sealed[path][1]
+        sentence = f"was sealed, but the log does not name it; restore {log} from a backup"
+        yield Finding("files", seal.journal, seal.batch_seq, str(root / path), sentence)
 
 
 def _unknown(

@@ -176,6 +176,14 @@ def test_a_file_of_evidence_nobody_sealed_is_found(ledger: Path) -> None:
     assert [each.file for each in findings(ledger)] == [str(file)]
 
 
+def test_evidence_that_the_log_forgot_is_found(ledger: Path) -> None:
+    """One turned bit makes `add` an action that readers skip: a file is there, and in no table."""
+    entry = log_entry(ledger / "spans", LedgerReader(ledger).snapshot().version)
+    entry.write_bytes(entry.read_bytes().replace(b'"add"', b'"aed"'))
+    found = findings(ledger)
+    assert {(each.check, each.batch_seq) for each in found} == {("files", BATCHES)}
+
+
 def test_a_merged_file_is_as_good(ledger: Path) -> None:
     """Whoever merges files keeps the seals: rows count, not files; even in any order of rows."""
     for order in ("trace_id", "step_id"):
