@@ -24,8 +24,8 @@ run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
 	$(BIN)/python -m tests.demo
 
-# What the tests need of the system: strace shows and strikes system calls.
-TOOLS := strace
+# What the tests need of the system: strace strikes system calls, openssl makes certificates.
+TOOLS := strace openssl
 
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
@@ -48,8 +48,18 @@ fmt: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+sim: $(READY) ## a simulated run of everything under faults: make sim SEED=123
+	$(BIN)/python -m tests.sim --seed $(or $(SEED),0)
+
+sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones are printed
+	$(BIN)/python -m tests.sim --count 10000
+
 faults-night: tools $(READY) ## every error at every system call of a delivery, besides every kill
 	FAULTS=all $(BIN)/python -m pytest -n 2 tests/faults/test_every_call.py
+
+KILLS ?= 1000
+kill-night: $(READY) ## kill -9 of receiver and pipeline, KILLS=1000 times, under live senders
+	KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults/test_kill_loop.py
 
 CLONES ?= 20000
 clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws them
@@ -58,8 +68,12 @@ clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws the
 golden: $(READY) ## rewrite the golden files; review the diff
 	$(BIN)/python -m tests.golden.rewrite
 
-docs: $(READY) ## rewrite docs/dialects.md from the dialect files
+docs: $(READY) ## rewrite docs/dialects.md from the dialect files and docs/conformance.md from the tests
 	$(BIN)/python -m tests.dialects_page
+	$(BIN)/python -m tests.conformance.page
+
+fuzz-night: $(READY) ## 200,000 mutated requests over every transport, CASES=n SEED=n for others
+	$(BIN)/python -m tests.conformance.fuzz $(or $(CASES),200000) $(or $(SEED),1)
 
 bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 	$(BIN)/python -m tests.bench
@@ -70,6 +84,12 @@ bench-restate: $(READY) ## CPU and memory of restating a million steps
 bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
 	$(BIN)/python -m tests.bench.commits
 
+bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
+	$(BIN)/python -m tests.conformance.memory 64
+
+flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
+	$(BIN)/python -m tests.verify.flips 10000
+
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
@@ -77,5 +97,5 @@ lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 clean: ## remove the virtual environment, caches, ./data and ./build
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data build
 
-.PHONY: help setup run demo tools test test-fast faults-night clones-night lint fmt golden docs bench bench-restate bench-commits lock clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' Makefile | tr -d :)
 .DEFAULT_GOAL := help

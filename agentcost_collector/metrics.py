@@ -6,7 +6,6 @@ books. A scrape reads no file. Amounts are exact until the moment they are writt
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter, defaultdict
@@ -17,14 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import PICO, pico
 from agentcost_collector.model.reasons import CostStatus
-from agentcost_collector.receive.address import parse
 from agentcost_collector.report import SPEND, hourly_spend, open_views
 
 log = structlog.get_logger(__name__)
@@ -141,35 +139,11 @@ _GAUGES = {
 }
 
 
-@contextlib.contextmanager
-def served(metrics: Metrics, address: str) -> Iterator[None]:
-    """Answers scrapes on HOST:PORT at /metrics meanwhile; empty text: nowhere.
-
-    Where the address is taken that is logged, and the process does its work without.
-    """
-    if not address:
-        yield
-        return
+def registry_of(metrics: Metrics) -> CollectorRegistry:
+    """What a scrape reads."""
     registry = CollectorRegistry()
     registry.register(metrics)
-    at = parse(address)
-    try:
-        server, thread = start_http_server(at.port, at.host, registry)
-    except OSError as error:
-        log.error(
-            "metrics_not_served",
-            address=address,
-            error=f"{error.strerror or error}; choose another address with the setting `metrics`,"
-            " or leave it empty for none",
-        )
-        yield
-        return
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return registry
 
 
 def _of_spend(spend: Spend, now_ns: int) -> Iterator[Metric]:

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from agentcost_collector.access import AuditLog, TokenFile, TokenGate
+from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces, unique_spans
 from agentcost_collector.book import book_charges, closed_traces, with_standing
 from agentcost_collector.caretaker import Caretaker
@@ -28,7 +30,8 @@ from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of, kernel
 from agentcost_collector.ledger import Booked, Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
-from agentcost_collector.metrics import Metrics, served
+from agentcost_collector.metrics import Metrics, registry_of
+from agentcost_collector.metrics_port import served
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.model.schemas import SPANS
@@ -46,7 +49,7 @@ log = structlog.get_logger(__name__)
 _RETRY_S = 2
 _RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
-_RECEIVER_KEEPS_MIB = 64  # a usual group of requests takes less; it is not part of their limit
+_RECEIVER_KEEPS_MIB = 32  # most groups of requests take less; it is beside the limit of their bytes
 
 
 @dataclass
@@ -188,6 +191,12 @@ def slices_of_traces(spans: pa.Table, rows_max: int) -> Iterator[pa.Table]:
             start = end
 
 
+def _gate(settings: Settings) -> TokenGate:
+    """What every door asks. Raises ConfigError where the token file cannot be read."""
+    tokens, audit = TokenFile(settings.tokens_path), AuditLog(settings.audit_path)
+    return TokenGate(tokens, settings.access.required, audit)
+
+
 # --- the receiver process ------------------------------------------------------------------------
 
 
@@ -198,7 +207,9 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     store = into_journal(settings, journal)
 
     async def serve() -> None:
-        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns)
+        receiver = Receiver(
+            settings.receive, store, json_to_protobuf, time.time_ns, _gate(settings)
+        )
         ready(await receiver.start())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -260,14 +271,15 @@ def run_pipeline(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
     metrics = Metrics()
+    anchoring = Anchoring(settings.ledger_path, settings.anchor)
     with (
         JournalReader.open(settings.journal_path, settings.journal) as journal,
-        served(metrics, settings.metrics),
+        served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
@@ -287,6 +299,7 @@ def _follow(
     rulebook: Rulebook,
     settings: Settings,
     metrics: Metrics,
+    anchoring: Anchoring,
     stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
@@ -296,6 +309,7 @@ def _follow(
         follower = Follower(journal, ledger, rulebook, settings, metrics)
         caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
+            anchoring.step(time.time_ns(), time.monotonic_ns())
             moved = follower.step(time.time_ns(), time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)

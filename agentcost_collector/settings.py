@@ -25,6 +25,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from agentcost_collector.access.config import Config as AccessConfig
+from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
@@ -83,6 +85,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
+    access: AccessConfig = AccessConfig()
     receive: ReceiveConfig = ReceiveConfig()
     decode: DecodeConfig = DecodeConfig()
     journal: JournalConfig = JournalConfig()
@@ -90,6 +93,7 @@ class Settings(BaseSettings):
     attribute: AttributeConfig = AttributeConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
+    anchor: AnchorConfig = AnchorConfig()
 
     @property
     def journal_path(self) -> Path:
@@ -100,6 +104,16 @@ class Settings(BaseSettings):
     def ledger_path(self) -> Path:
         """Folder of the ledger's tables."""
         return self.data / "ledger"
+
+    @property
+    def tokens_path(self) -> Path:
+        """File of the tokens that open the doors."""
+        return self.access.tokens or self.data / "tokens.jsonl"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log."""
+        return self.access.audit or self.data / "audit.jsonl"
 
     @property
     def progress_path(self) -> Path:

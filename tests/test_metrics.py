@@ -14,8 +14,11 @@ import yaml
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from agentcost_collector.metrics import Metrics, Spend, served
+from agentcost_collector.metrics import Metrics, Spend, registry_of
+from agentcost_collector.metrics_port import served
+from agentcost_collector.model.access import OpenGate
 from agentcost_collector.model.schemas import ENTRIES
+from agentcost_collector.receive.tls import TlsConfig
 from agentcost_collector.report import SPEND
 from tests.report.ledgers import START_NS, booked, reversed_of, write_ledger
 from tests.support.collector import LOOPBACK, free_ports
@@ -157,7 +160,7 @@ def test_a_scrape(tmp_path: Path) -> None:
     metrics = Metrics(lambda: START_NS)
     metrics.booked(_entries(PAID, LOST))
     address = f"{LOOPBACK}:{free_ports(1)[0]}"
-    with served(metrics, address):
+    with served(registry_of(metrics), address, TlsConfig(), OpenGate()):
         samples = scrape(address)
     assert samples['agentcost_spend_usd{attributed="true"}'] == 2.5
     assert samples['agentcost_unattributed_spend_ratio{window="30d"}'] == pytest.approx(1 / 6)
@@ -170,7 +173,7 @@ def test_a_port_in_use_is_said_and_costs_nothing_else() -> None:
     """The process goes on; the log names the address and the setting."""
     with socket.create_server((LOOPBACK, 0)) as taken, capture_logs() as logged:
         address = f"{LOOPBACK}:{taken.getsockname()[1]}"
-        with served(Metrics(), address):
+        with served(registry_of(Metrics()), address, TlsConfig(), OpenGate()):
             pass
     (line,) = logged
     assert (line["event"], line["log_level"], line["address"]) == (
@@ -183,6 +186,6 @@ def test_a_port_in_use_is_said_and_costs_nothing_else() -> None:
 
 def test_nothing_listens_where_no_address_is_given() -> None:
     """Empty text turns it off."""
-    with capture_logs() as logged, served(Metrics(), ""):
+    with capture_logs() as logged, served(registry_of(Metrics()), "", TlsConfig(), OpenGate()):
         pass
     assert logged == []

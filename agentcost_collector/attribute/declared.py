@@ -89,6 +89,17 @@ class Coded:
     codes: np.ndarray
     names: Sequence[str]
 
+    def under(self, stronger: Coded) -> Coded:
+        """These, but for rows where `stronger` has a value."""
+        if not (stronger.codes >= 0).any():
+            return self
+        moved = np.where(stronger.codes >= 0, stronger.codes + len(self.names), self.codes)
+        return Coded(moved, [*self.names, *stronger.names])
+
+    def at(self, rows: np.ndarray) -> Coded:
+        """The values of `rows`."""
+        return Coded(self.codes[rows], self.names)
+
 
 def coded(column: pa.ChunkedArray | pa.Array) -> Coded:
     """Codes of a text column."""

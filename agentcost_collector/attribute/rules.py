@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from agentcost_collector.attribute.policy import Rule, keys_in
 from agentcost_collector.attribute.wide import attribute_columns, resource_columns
+from agentcost_collector.model.access import PINNED_TAGS
 from agentcost_collector.model.kinds import KINDS
 from agentcost_collector.model.schemas import TAGS
 
@@ -168,7 +169,9 @@ class Rules:
                 found = read(spans, sorted(self._keys[name]))
                 columns[name] = pa.StructArray.from_arrays([*found.values()], names=[*found])
             elif name in TAGS:
-                levels = (facts.column(name + at) for at in ("", "_baggage", "_resource"))
+                first = ("_pinned",) if name in PINNED_TAGS else ()
+                ways = (*first, "", "_baggage", "_resource")
+                levels = (facts.column(name + at) for at in ways)
                 columns[name] = pc.coalesce(*(level.cast(pa.string()) for level in levels))
             elif name in _FACTS:
                 columns[name] = facts.column(name)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.attribute.boundaries import Ground, Grounds
-from agentcost_collector.attribute.declared import Declared, Level, Levels
+from agentcost_collector.attribute.declared import Coded, Declared, Level, Levels
 from agentcost_collector.attribute.tree import NONE, nearest_or_self
 from agentcost_collector.model.tables import codes
 
@@ -29,10 +29,12 @@ SOURCES = (
     "inside",
     "link",
     "default",
+    "credential",
 )
 """How a tag was found: `inside` = nothing was declared above the boundary, so what is declared
-within it counts; `link` = what the span pays with that a link at or above the step points to."""
-_SPAN, _ANCESTOR, _BAGGAGE, _RESOURCE, _RULE, _INSIDE, _LINK, _DEFAULT = range(1, 9)
+within it counts; `link` = what the span pays with that a link at or above the step points to;
+`credential` = what the span was sent with pins it, whatever is declared."""
+_SPAN, _ANCESTOR, _BAGGAGE, _RESOURCE, _RULE, _INSIDE, _LINK, _DEFAULT, _CREDENTIAL = range(1, 10)
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,16 @@ def with_default(tagged: Tagged, default: str | None) -> Tagged:
     return Tagged(value, [*tagged.names, default], source)
 
 
+def with_credential(tagged: Tagged, pinned: Coded) -> Tagged:
+    """Puts what is `pinned` (per row) before everything that was found."""
+    bound = pinned.codes >= 0
+    if not bound.any():
+        return tagged
+    value = np.where(bound, len(tagged.names) + pinned.codes, tagged.codes)
+    source = np.where(bound, _CREDENTIAL, tagged.source)
+    return Tagged(value, [*tagged.names, *pinned.names], source)
+
+
 def with_run_of_link(tagged: Tagged, linked: np.ndarray, trace_ids: pa.ChunkedArray) -> Tagged:
     """A trace that links to another, and names no run, belongs to the run of that trace: where
     nobody names one, a run is a trace."""
@@ -212,11 +224,18 @@ def find_links(spans: pa.Table) -> Links:
     ids = spans.column("trace_id").combine_chunks()
     foreign = pc.not_equal(flat.field("trace_id"), ids.take(pa.array(source)))
     foreign = foreign.fill_null(False).to_numpy(zero_copy_only=False)
-    wanted = pc.binary_join_element_wise(flat.field("trace_id"), flat.field("span_id"), "")
-    key = pc.binary_join_element_wise(ids, spans.column("span_id"), "")
-    found = pc.index_in(wanted, value_set=key.combine_chunks()).fill_null(NONE)
-    row = found.to_numpy(zero_copy_only=False).astype(np.int64)
-    lost[source[foreign & (row < 0)]] = True
-    hit = np.flatnonzero(foreign & (row >= 0))[::-1]
+    if not foreign.any():
+        return Links(target, lost)
+    source, flat = source[foreign], flat.filter(pa.array(foreign))
+    there = np.flatnonzero(pc.is_in(ids, value_set=flat.field("trace_id")).to_numpy(False))
+    near = spans.select(["trace_id", "span_id"]).take(pa.array(there)).combine_chunks()
+    key, wanted = (
+        pc.binary_join_element_wise(of["trace_id"], of["span_id"], pa.scalar("", pa.string()))
+        for of in (near, pa.Table.from_struct_array(flat))
+    )
+    found = pc.index_in(wanted, value_set=key.combine_chunks()).fill_null(NONE).to_numpy()
+    row = np.append(there, NONE)[found]
+    lost[source[row < 0]] = True
+    hit = np.flatnonzero(row >= 0)[::-1]
     target[source[hit]] = row[hit]
     return Links(target, lost)

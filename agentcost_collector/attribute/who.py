@@ -19,16 +19,19 @@ from agentcost_collector.attribute.tags import (
     Payers,
     Tagged,
     find_links,
+    with_credential,
     with_default,
     with_run_of_link,
 )
 from agentcost_collector.attribute.tree import NONE, nearest_or_self, topmost_or_self
 from agentcost_collector.attribute.walk import Walk
 from agentcost_collector.attribute.wide import attribute_columns, resource_columns
+from agentcost_collector.model.access import PINNED_TAGS
 from agentcost_collector.model.reasons import UnattributedReason
 from agentcost_collector.model.schemas import TAGS
 
 _REASONS = tuple(UnattributedReason)
+_SOURCES = pa.array(SOURCES, pa.string())
 
 
 def who_columns(
@@ -42,7 +45,8 @@ def who_columns(
     """Tags, owners, labels and `unattributed_reason` of the steps at `rows`."""
     tree = walked.tree
     given = _given(spans, facts, walked.kind, rules)
-    declared = {tag: _declared(facts, tree.trace, tag, given, policy) for tag in TAGS}
+    pinned = {tag: coded(facts.column(f"{tag}_pinned")) for tag in PINNED_TAGS}
+    declared = {tag: _declared(facts, tree.trace, tag, given, pinned, policy) for tag in TAGS}
     grounds = find_grounds(facts, tree, walked.kind, declared["feature"], policy)
     tools, agents = grounds.agent_of.T
     for tag in PAYING:  # what the agent declares that a tool runs, the tool declares
@@ -57,11 +61,13 @@ def who_columns(
         found["parent_run_id"], linked, spans.column("trace_id")
     )
     found = {tag: with_default(of, policy.tag(tag).default) for tag, of in found.items()}
+    for tag, of in pinned.items():
+        found[tag] = with_credential(found[tag], of.at(rows))
     reason = _reasons(found, policy)
     _explain(reason, rows, declared["feature"], walked, links)
     return {
         **{tag: _text(of.names, of.codes) for tag, of in found.items()},
-        **{f"{tag}_from": pa.array(SOURCES).take(pa.array(f.source)) for tag, f in found.items()},
+        **{f"{tag}_from": _SOURCES.take(pa.array(f.source)) for tag, f in found.items()},
         **{name: _text(of.names, of.codes) for name, of in owners.items()},
         "owner_service": facts.column("service").take(pa.array(rows)),
         "unattributed_reason": _text([str(r) for r in _REASONS], reason),
@@ -70,9 +76,17 @@ def who_columns(
 
 
 def _declared(
-    facts: pa.Table, trace: np.ndarray, tag: str, given: dict[str, Coded], policy: Policy
+    facts: pa.Table,
+    trace: np.ndarray,
+    tag: str,
+    given: dict[str, Coded],
+    pinned: dict[str, Coded],
+    policy: Policy,
 ) -> Declared:
+    """What spans declare of a tag; a pinned value counts as declared by the span itself."""
     columns = [coded(facts.column(tag + at)) for at in ("", "_baggage", "_resource")]
+    if tag in pinned:
+        columns[0] = columns[0].under(pinned[tag])
     columns += [given[name] for name in (tag, f"owner_{tag}") if name in given]
     return declare(columns, trace, policy.tag(tag), policy.limits)
 

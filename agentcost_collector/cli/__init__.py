@@ -17,30 +17,45 @@ from typer.core import TyperGroup
 from agentcost_collector import __version__
 from agentcost_collector.cli import (
     allocate,
+    anchor,
     children,
     compact,
     duckdb_file,
     explain,
+    ledger_commands,
     policy,
     quarantine,
     rates_commands,
     replay,
     restate,
     rollup,
+    scrub,
     send,
     serve,
     sql,
     status,
+    token,
     verify,
 )
 from agentcost_collector.cli.text import printable
+from agentcost_collector.cli.trail import recorded
 from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
 
 
 class _Commands(TyperGroup):
-    """Turns what went wrong in any command into a sentence and an exit code."""
+    """Turns what went wrong in any command into a sentence and an exit code, and leaves its trail
+    in the audit log."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remembers them all for the audit log."""
+        ctx.obj = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
+        with recorded(ctx.obj):
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             if not __debug__:
                 raise ConfigError(
@@ -87,7 +102,11 @@ app.add_typer(policy.app, name="policy")
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
+app.command("scrub")(scrub.scrub)
+app.command("anchor")(anchor.anchor)
+app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(rates_commands.app, name="rates")
+app.add_typer(token.app, name="token")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentcost_collector.cli.options import ConfigOption, DataOption, reading, settings_from
+from agentcost_collector.cli.options import (
+    ConfigOption,
+    DataOption,
+    reading,
+    settings_from,
+    writing,
+)
 from agentcost_collector.cli.progress import waiting_for_ledger
 from agentcost_collector.cli.text import aligned, amount
 from agentcost_collector.model.errors import ConfigError
@@ -97,6 +103,8 @@ def allocate(
     from agentcost_collector.telemetry import configure_logging
 
     settings = reading(settings_from(config, data))
+    if not dry_run:
+        writing(settings)
     configure_logging(settings.log_level)
     costs = _chosen(read_shared_costs(file), _days(period, since, until), file)
     if dry_run:

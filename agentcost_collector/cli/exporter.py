@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import os
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -39,12 +44,52 @@ class _AgainError(Exception):
         self.after_s = after_s
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to export to, and with what credentials."""
+
+    address: str
+    """HOST:PORT."""
+    is_tls: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    ca: Path | None = None
+    """Authorities that are trusted; None: those of the system."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+    @classmethod
+    def of(cls, endpoint: str | None, default: str) -> Target:
+        """From `endpoint`, else the variables OTEL_EXPORTER_OTLP_[TRACES_]..., as SDKs read them.
+
+        Raises ConfigError where there is no HOST:PORT in the endpoint.
+        """
+        named = endpoint or _variable("ENDPOINT") or default
+        scheme, _, rest = named.rpartition("://")
+        insecure = (_variable("INSECURE") or "true").lower() == "true"
+        if scheme not in ("", "http", "https"):
+            raise _not_an_endpoint(named)
+        return cls(
+            _address(rest, named),
+            scheme == "https" or (not scheme and not insecure),
+            tuple(_headers(_variable("HEADERS") or "")),
+            _path("CERTIFICATE"),
+            _path("CLIENT_CERTIFICATE"),
+            _path("CLIENT_KEY"),
+        )
+
+
 class GrpcExporter:
     """OTLP/gRPC; bytes go out as they are."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = _address(endpoint)
-        self._channel = grpc.insecure_channel(self._endpoint)
+    def __init__(self, target: Target) -> None:
+        """Raises ConfigError where the files for TLS cannot be read."""
+        self._endpoint = target.address
+        self._headers = target.headers
+        self._channel = (
+            grpc.secure_channel(self._endpoint, _grpc_credentials(target))
+            if target.is_tls
+            else grpc.insecure_channel(self._endpoint)
+        )
         self._call = self._channel.unary_unary(_EXPORT)
 
     def __enter__(self) -> Self:
@@ -60,7 +105,7 @@ class GrpcExporter:
 
     def _once(self, body: bytes) -> bytes:
         try:
-            answer: bytes = self._call(body, timeout=_ANSWER_S)
+            answer: bytes = self._call(body, timeout=_ANSWER_S, metadata=self._headers)
         except grpc.RpcError as error:
             after_s = _retry_delay_s(dict(error.trailing_metadata() or ()))
             reason = f"{error.code().name}: {error.details()}"
@@ -74,9 +119,17 @@ class GrpcExporter:
 class HttpExporter:
     """OTLP/HTTP with protobuf bodies."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = _address(endpoint)
-        self._connection = http.client.HTTPConnection(self._endpoint, timeout=_ANSWER_S)
+    def __init__(self, target: Target) -> None:
+        """Raises ConfigError where the files for TLS cannot be read."""
+        self._endpoint = target.address
+        self._headers = {"Content-Type": "application/x-protobuf", **dict(target.headers)}
+        self._connection = (
+            http.client.HTTPSConnection(
+                self._endpoint, timeout=_ANSWER_S, context=_tls_context(target)
+            )
+            if target.is_tls
+            else http.client.HTTPConnection(self._endpoint, timeout=_ANSWER_S)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -89,9 +142,8 @@ class HttpExporter:
         return _answer(_with_retries(self._endpoint, lambda: self._once(body)))
 
     def _once(self, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/x-protobuf"}
         try:
-            self._connection.request("POST", "/v1/traces", body, headers)
+            self._connection.request("POST", "/v1/traces", body, self._headers)
             response = self._connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -121,12 +173,59 @@ def _with_retries(endpoint: str, once: Callable[[], bytes]) -> bytes:
     raise AssertionError("the last try returns or raises")
 
 
-def _address(endpoint: str) -> str:
-    address = endpoint.removeprefix("http://").rstrip("/")
+def _address(text: str, endpoint: str) -> str:
+    address = text.rstrip("/")
     host, _, port = address.rpartition(":")
     if not host or "/" in address or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"--endpoint {endpoint}: should be HOST:PORT, as in 127.0.0.1:4317")
+        raise _not_an_endpoint(endpoint)
     return address
+
+
+def _not_an_endpoint(endpoint: str) -> ConfigError:
+    return ConfigError(f"--endpoint {endpoint}: should be HOST:PORT, as in 127.0.0.1:4317")
+
+
+def _variable(name: str) -> str | None:
+    """What is set for traces, else for all signals."""
+    names = (f"OTEL_EXPORTER_OTLP_TRACES_{name}", f"OTEL_EXPORTER_OTLP_{name}")
+    return next((os.environ[n] for n in names if os.environ.get(n)), None)
+
+
+def _path(name: str) -> Path | None:
+    found = _variable(name)
+    return Path(found) if found else None
+
+
+def _headers(text: str) -> Iterator[tuple[str, str]]:
+    """The pairs of `key=value,key=value`, percent-decoded, keys in lower case."""
+    for pair in text.split(","):
+        key, equals, value = pair.partition("=")
+        if equals:
+            yield unquote(key).strip().lower(), unquote(value).strip()
+
+
+def _grpc_credentials(target: Target) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        _content(target.ca), _content(target.client_key), _content(target.client_cert)
+    )
+
+
+def _tls_context(target: Target) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=target.ca)
+        if target.client_cert:
+            context.load_cert_chain(target.client_cert, target.client_key)
+    except OSError as fault:
+        named = target.client_cert or target.ca
+        raise ConfigError(f"{named}: cannot be used for TLS: {fault.strerror or fault}") from fault
+    return context
+
+
+def _content(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError as fault:
+        raise ConfigError(f"{path}: cannot be read: {fault.strerror}") from fault
 
 
 def _answer(answer: bytes) -> tuple[int, str]:

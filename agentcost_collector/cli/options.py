@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentcost_collector.cli.text import printable
+from agentcost_collector.cli.trail import begin
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,21 +88,25 @@ def utf8(value: Any) -> Any:
 
 
 def writing(settings: Settings) -> Settings:
-    """`settings` whose data folder is there or can be made, and can be written to."""
+    """`settings` whose data folder is there and can be written to; it is made where it is
+    missing. Noted in the audit log."""
     path = settings.data.absolute()
     there = next(p for p in (path, *path.parents) if os.path.exists(p))
     if not there.is_dir():
         raise ConfigError(f"{settings.data}: cannot hold data: {there} is not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(f"{settings.data}: cannot hold data: {there} is not writable")
+    path.mkdir(parents=True, exist_ok=True)
+    begin(settings, changes=True)
     return settings
 
 
 def reading(settings: Settings) -> Settings:
-    """`settings` whose data folder exists: for commands that only read."""
+    """`settings` whose data folder exists: for commands that only read. Noted in the audit log."""
     if not settings.data.is_dir():
         raise ConfigError(
             f"{settings.data}: there is no such folder; --data names the one that `agentcost serve`"
             " or `agentcost replay` filled"
         )
+    begin(settings, changes=False)
     return settings

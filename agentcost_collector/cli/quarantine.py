@@ -20,6 +20,7 @@ from agentcost_collector.cli.options import (
     instant_ns,
     reading,
     settings_from,
+    writing,
 )
 from agentcost_collector.cli.text import aligned
 from agentcost_collector.model.errors import ConfigError
@@ -136,7 +137,7 @@ def retry(
 
     if not numbers and reason is None:
         raise ConfigError("say which: numbers as `agentcost quarantine list` shows, or --reason")
-    settings = reading(settings_from(config, data))
+    settings = writing(reading(settings_from(config, data)))
     wanted = Wanted(numbers or None, reason, kept_only=True)
     with closing(JournalReader.open(settings.journal_path, settings.journal)) as journal:
         kept = journal.quarantined(wanted)

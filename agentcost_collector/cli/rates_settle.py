@@ -16,6 +16,7 @@ from agentcost_collector.cli.options import (
     RateCardsOption,
     reading,
     settings_from,
+    writing,
 )
 from agentcost_collector.cli.progress import waiting_for_ledger
 from agentcost_collector.cli.text import aligned, amount, printable
@@ -53,6 +54,8 @@ def settle(
 
     month = _month(period)
     settings = reading(settings_from(config, data, rate_cards))
+    if not dry_run:
+        writing(settings)
     configure_logging(settings.log_level)
     if dry_run:
         charges, entries = _settled(settings, month, time.time_ns())

@@ -31,7 +31,8 @@ def send(
         typer.Option(
             "--endpoint",
             metavar="HOST:PORT",
-            help="The collector.  [default: 127.0.0.1:4317, with --http 127.0.0.1:4318]",
+            help="The collector; https://HOST:PORT for TLS.  [default: what"
+            " OTEL_EXPORTER_OTLP_ENDPOINT says, else: 127.0.0.1:4317, with --http 127.0.0.1:4318]",
             show_default=False,
         ),
     ] = None,
@@ -39,19 +40,20 @@ def send(
 ) -> None:
     """Export recorded traces to a running collector.
 
-    Each request goes out as it was recorded. Exit code 1 where a request or span was refused, or a
-    file could not be read.
+    Each request goes out as it was recorded, with the headers and certificates that the variables
+    OTEL_EXPORTER_OTLP_HEADERS, ..._CERTIFICATE, ..._CLIENT_CERTIFICATE and ..._CLIENT_KEY name.
+    Exit code 1 where a request or span was refused, or a file could not be read.
     """
-    from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter
+    from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter, Target
     from agentcost_collector.decode import json_to_protobuf
     from agentcost_collector.recordings import find_recordings, read_requests
 
     files = find_recordings(paths)
     sent = _Sent()
     exporter = (
-        HttpExporter(endpoint or "127.0.0.1:4318")
+        HttpExporter(Target.of(endpoint, "127.0.0.1:4318"))
         if http
-        else GrpcExporter(endpoint or "127.0.0.1:4317")
+        else GrpcExporter(Target.of(endpoint, "127.0.0.1:4317"))
     )
     with exporter:
         for path in files:

@@ -21,6 +21,7 @@ from agentcost_collector.cli.options import (
     settings_from,
     utf8,
 )
+from agentcost_collector.cli.trail import note
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,6 +76,22 @@ def sql(
         ),
     ] = None,
     rate_cards: RateCardsOption = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0.001, help="Give up then.", show_default=False
+        ),
+    ] = None,
+    rows_max: Annotated[
+        int | None,
+        typer.Option(
+            "--rows-max",
+            metavar="ROWS",
+            min=1,
+            help="Refuse an answer with more rows.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Ask the ledger with one SELECT.
 
@@ -88,11 +105,26 @@ def sql(
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
     rates = _rates(settings) if "rates" in query.lower() else None
     connection = open_views(settings.data, rates, settings.report)
-    rows = select(connection, query)
+    rows = _counted(select(connection, query, timeout, rows_max))
     if output is None:
         _write(rows, format, sys.stdout)
     else:
         _write_file(rows, format, output)
+
+
+def _counted(rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same rows; their number goes into the audit log."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        count = 0
+        note(rows=count)
+        for batch in rows:
+            count += batch.num_rows
+            note(rows=count)
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def _rates(settings: Settings) -> pa.Table:

@@ -182,16 +182,17 @@ def _signals() -> Iterator[int]:
 
 
 def _greeting(settings: Settings, grpc: str, http: str) -> str:
-    metrics = f"http://{settings.metrics}/metrics" if settings.metrics else "none"
+    scheme = "https" if settings.receive.tls.is_on else "http"
+    metrics = f"{scheme}://{settings.metrics}/metrics" if settings.metrics else "none"
     return f"""agentcost is listening
   OTLP/gRPC  {grpc}
-  OTLP/HTTP  http://{http}
+  OTLP/HTTP  {scheme}://{http}
   metrics    {metrics}
   data       {settings.data.absolute()}
 
 Point an instrumented app at it:
-  export OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc}   # exporters that speak gRPC
-  export OTEL_EXPORTER_OTLP_ENDPOINT=http://{http}   # exporters that speak HTTP/protobuf
+  export OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{grpc}   # exporters that speak gRPC
+  export OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{http}   # exporters that speak HTTP/protobuf
 
 Ctrl-C stops it.
 """

@@ -15,8 +15,10 @@ from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.keep import Keep
 from agentcost_collector.decode.values import present, value_text, value_texts
 from agentcost_collector.decode.wire import Resource, parse
+from agentcost_collector.model.access import PINNED_PREFIX
 
 _HOST = r"^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[a-zA-Z0-9._-]+)"
+_PINNED = PINNED_PREFIX.encode()
 PRESENT = "present"
 """What is kept in place of a value that is not."""
 
@@ -73,13 +75,14 @@ def attribute_maps(
 
 def resource_text(raw: bytes, keep: Keep, config: Config) -> str:
     """JSON object of the kept attributes of one Resource message, keys sorted, values as text.
+    What only a credential may say is dropped.
 
     Raises ValueError where `raw` is not a Resource.
     """
     resource: Any = parse(Resource, raw)
     texts: dict[str, str] = {}
     for pair in resource.attributes:
-        if keep.resource_key(pair.key):
+        if keep.resource_key(pair.key) and not pair.key.startswith(_PINNED):
             text = value_text(pair.value, config)
             if text is not None and keep.users and keep.users.covers(pair.key):
                 text = keep.users.text(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from agentcost_collector.decode.attributes import attribute_maps, resource_text
 from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.keep import Keep
 from agentcost_collector.decode.limits import OversizeError, check_body, check_columns
+from agentcost_collector.decode.pinned import pinned
 from agentcost_collector.decode.rejects import judge_spans, reject_outcomes, reject_rows
 from agentcost_collector.decode.values import decoded, utf8_texts
 from agentcost_collector.decode.wire import read_requests
@@ -48,6 +49,7 @@ class _Requests:
     spans: pa.StructArray
     scope_of_span: np.ndarray
     resource_of_span: np.ndarray
+    request_of_resource: np.ndarray
     request_of_span: np.ndarray
 
 
@@ -74,6 +76,9 @@ class Decoder:
             malformed |= {sound[at]: message for at, message in found.items()}
             sound = [i for i in sound if i not in malformed]
             requests = self._read([bodies[i] for i in sound])
+        bindings = [payloads[i].binding for i in sound]
+        resources = pinned(requests.resources, requests.request_of_resource, bindings)
+        requests = replace(requests, resources=resources)
         received_at_ns = np.array([payloads[i].received_at_ns for i in sound], dtype=np.int64)
         spans = self._span_rows(requests, received_at_ns)
 
@@ -97,6 +102,7 @@ class Decoder:
         scope_spans = resource_spans.field("scope_spans").values
         scope_of_span = _owners(scope_spans.field("spans"))
         resource_of_span = _owners(resource_spans.field("scope_spans"))[scope_of_span]
+        request_of_resource = _owners(requests)
         distinct = resource_spans.field("resource").dictionary_encode()
         texts = [
             resource_text(raw, self._keep, self._config) for raw in distinct.dictionary.to_pylist()
@@ -107,7 +113,8 @@ class Decoder:
             spans=scope_spans.field("spans").values,
             scope_of_span=scope_of_span,
             resource_of_span=resource_of_span,
-            request_of_span=_owners(requests)[resource_of_span],
+            request_of_resource=request_of_resource,
+            request_of_span=request_of_resource[resource_of_span],
         )
 
     def _oversize(self, bodies: Sequence[bytes]) -> dict[int, str]:

@@ -120,7 +120,7 @@ def read_requests(bodies: Sequence[bytes]) -> pa.ListArray:
         parse(Request, body)
     unproven = max((len(body) for body in bodies if len(body) <= _OWN_STACK_BYTES_MAX), default=0)
     if unproven <= _ANY_STACK_BYTES_MAX:
-        return _REQUESTS.list_to_record_batch(list(bodies)).column(0)
+        return _to_arrow(list(bodies))
     return _on_deep_stack(list(bodies), unproven * _STACK_BYTES_PER_BYTE)
 
 
@@ -133,13 +133,23 @@ def parse(kind: Any, body: bytes) -> Message:
     return message
 
 
+def _to_arrow(bodies: list[bytes]) -> pa.ListArray:
+    """Raises ValueError, also for what makes ptars panic: a length near 2^64."""
+    try:
+        return _REQUESTS.list_to_record_batch(bodies).column(0)
+    except BaseException as error:
+        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
+            raise
+        raise ValueError(f"a field has an impossible length ({error})") from error
+
+
 def _on_deep_stack(bodies: list[bytes], stack_bytes: int) -> pa.ListArray:
     done: list[pa.ListArray] = []
     failed: list[BaseException] = []
 
     def read() -> None:
         try:
-            done.append(_REQUESTS.list_to_record_batch(bodies).column(0))
+            done.append(_to_arrow(bodies))
         except BaseException as error:  # handed to the caller below
             failed.append(error)
 

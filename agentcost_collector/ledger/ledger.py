@@ -26,7 +26,7 @@ from agentcost_collector.ledger.layout import (
 )
 from agentcost_collector.ledger.log import Change, Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
-from agentcost_collector.ledger.recovery import repair_log
+from agentcost_collector.ledger.recovery import TORN, repair_log
 from agentcost_collector.ledger.rows import Part, by_trace, parts, span_partitions
 from agentcost_collector.ledger.seals import Chain, file_digest, file_line, seal_batch, seal_files
 from agentcost_collector.ledger.state import (
@@ -330,5 +330,5 @@ class Ledger:
 def _open_log(directory: Path, kind: Kind, journal_id: str, config: Config) -> Log:
     table = directory / kind.name
     make_directory(table)
-    repair_log(table, directory / "torn", acknowledged(directory, kind.name))
+    repair_log(table, directory / TORN, acknowledged(directory, kind.name))
     return Log.open(table, kind, journal_id, config)

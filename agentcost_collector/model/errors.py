@@ -3,6 +3,7 @@
 AgentcostError
   ConfigError      the user's settings, files or arguments; the command ends with exit code 2
   PermanentError   this input can never be accepted (malformed request, unreadable file)
+    UnauthenticatedError, ForbiddenError   nor from this sender
   TransientError   the same call may succeed later (disk full, database locked)
   CorruptionError  what we stored is not what we wrote; stop and say which file
 """
@@ -20,6 +21,14 @@ class ConfigError(AgentcostError):
 
 class PermanentError(AgentcostError):
     """This input can never be accepted; sending it again will not help."""
+
+
+class UnauthenticatedError(PermanentError):
+    """The sender shows no credential that is known and valid."""
+
+
+class ForbiddenError(PermanentError):
+    """The sender's credential does not cover this."""
 
 
 class TransientError(AgentcostError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agentcost_collector.model.access import UNBOUND, Binding
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -12,6 +14,8 @@ class Payload:
 
     body: bytes
     received_at_ns: int
+    binding: Binding = UNBOUND
+    """What the sender's credential pins."""
 
 
 @dataclass(frozen=True, slots=True)

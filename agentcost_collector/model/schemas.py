@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from agentcost_collector.model.access import PINNED_TAGS
 from agentcost_collector.model.money import QUANTITY, USD
 
 _TEXT = pa.string()
@@ -177,6 +178,7 @@ FACTS = pa.schema(
         ),
         # each tag as set on the span, copied from baggage, or set on the resource
         *((f"{tag}{at}", _CODED) for tag in TAGS for at in ("", "_baggage", "_resource")),
+        *((f"{tag}_pinned", _CODED) for tag in PINNED_TAGS),  # by the sender's credential
         ("input_total", _COUNT),  # all input tokens, cached or not; NULL where not reported
         ("output_total", _COUNT),  # all output tokens, reasoning included
         *((name, _COUNT) for name in TOKENS),

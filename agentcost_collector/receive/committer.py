@@ -62,16 +62,20 @@ class Committer:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            group = self._take_group()
-            if not group:
-                continue
-            payloads = [waiting.payload for waiting in group]
-            outcomes = await loop.run_in_executor(self._thread, self._store_group, payloads)
-            for waiting, outcome in zip(group, outcomes, strict=True):
-                _answer(waiting, outcome)
+            await self._store_next()
+
+    async def _store_next(self) -> None:
+        """Store one group. Nothing of it is held afterwards, for its memory counts as free."""
+        group = self._take_group()
+        if not group:
+            return
+        payloads = [waiting.payload for waiting in group]
+        loop = asyncio.get_running_loop()
+        outcomes = await loop.run_in_executor(self._thread, self._store_group, payloads)
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            _answer(waiting, outcome)
 
     def _take_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -91,16 +95,17 @@ class Committer:
 
     def _store_group(self, payloads: Sequence[Payload]) -> list[Outcome | Exception]:
         """One outcome or error per payload. Where the store fails in a way that one payload may
-        have caused, the halves are stored apart, so that it harms no other."""
+        have caused, the halves are stored apart, so that it harms no other. Nothing at all gets
+        past this: with the thread's task everybody's answers would end."""
         try:
             outcomes = list(self._store(payloads))
             assert len(outcomes) == len(payloads), "the store answers every payload"
         except (TransientError, CorruptionError) as error:
             _log.error("group_not_stored", requests=len(payloads), error=str(error))
             return [error] * len(payloads)
-        except Exception as error:
+        except BaseException as error:
             if len(payloads) == 1:
-                return [error]
+                return [error if isinstance(error, Exception) else RuntimeError(repr(error))]
             half = len(payloads) // 2
             return self._store_group(payloads[:half]) + self._store_group(payloads[half:])
         return [*outcomes]

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from agentcost_collector.receive.address import parse
+from agentcost_collector.receive.tls import TlsConfig
 
 MIB = 2**20
 _WORKING = 5  # measured: reading a request takes twice its bytes beside it, decoding three times
@@ -30,6 +31,9 @@ class Config(BaseModel):
 
     http: Listen = "127.0.0.1:4318"
     """Address of the OTLP/HTTP listener, HOST:PORT or [IPV6]:PORT; port 0 takes any free one."""
+
+    tls: TlsConfig = TlsConfig()
+    """Certificate of both listeners and of the metrics port; without one they do without TLS."""
 
     request_bytes_max: int = Field(default=64 * MIB, ge=1, le=2**31 - 1)
     """Largest accepted request in bytes, after decompression. A larger one is refused for good."""

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import grpc
 
+from agentcost_collector.model.access import Binding, Gate, Scope
 from agentcost_collector.model.payload import Payload
 from agentcost_collector.receive.address import Address, bind, cannot_listen
 from agentcost_collector.receive.admission import Admission, Lease
@@ -18,6 +19,7 @@ from agentcost_collector.receive.status import (
     grpc_metadata,
     success_body,
 )
+from agentcost_collector.receive.tls import Certificates
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 SETTING = "receive.grpc"
@@ -31,15 +33,21 @@ class GrpcServer:
     """The TraceService on one address."""
 
     def __init__(
-        self, config: Config, admission: Admission, committer: Committer, now_ns: Callable[[], int]
+        self,
+        config: Config,
+        admission: Admission,
+        committer: Committer,
+        gate: Gate,
+        now_ns: Callable[[], int],
     ) -> None:
         self._config = config
         self._admission = admission
         self._committer = committer
+        self._gate = gate
         self._now_ns = now_ns
         self._server: grpc.aio.Server | None = None
 
-    async def start(self, address: Address) -> Address:
+    async def start(self, address: Address, tls: Certificates | None) -> Address:
         """Listen, and return the address with its real port. Raises ConfigError."""
         for probe in bind(address, SETTING):  # grpc itself does not say why it cannot bind
             probe.close()
@@ -58,7 +66,11 @@ class GrpcServer:
         handler = grpc.method_handlers_generic_handler(SERVICE, {"Export": export})
         server.add_generic_rpc_handlers((handler,))
         try:
-            port = server.add_insecure_port(str(address))
+            port = (
+                server.add_secure_port(str(address), tls.grpc_credentials())
+                if tls
+                else server.add_insecure_port(str(address))
+            )
         except RuntimeError as error:
             raise cannot_listen(address, SETTING, str(error)) from error
         await server.start()
@@ -73,16 +85,25 @@ class GrpcServer:
     async def _export(
         self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext
     ) -> bytes:
-        lease = self._admission.lease(_host(context.peer()))
         try:
-            payload = await self._payload(messages, lease)
+            binding = self._admit(context)
+            lease = self._admission.lease(_host(context.peer()))
+            payload = await self._payload(messages, lease, binding)
             return success_body(await self._committer.commit(payload, lease))
         except Exception as error:
             failure = failure_of(error, self._config.retry_delay_s)
         await context.abort(failure.grpc_code, failure.message, grpc_metadata(failure))
         raise AssertionError("abort always raises")
 
-    async def _payload(self, messages: AsyncIterator[bytes], lease: Lease) -> Payload:
+    def _admit(self, context: grpc.aio.ServicerContext) -> Binding:
+        """Before any message is read. Raises UnauthenticatedError or ForbiddenError."""
+        metadata = context.invocation_metadata() or ()
+        shown = [str(value) for key, value in metadata if key == "authorization"]
+        return self._gate.admit(shown, Scope.INGEST, f"grpc {unquote(context.peer())}")
+
+    async def _payload(
+        self, messages: AsyncIterator[bytes], lease: Lease, binding: Binding
+    ) -> Payload:
         """The request, read once there is room for the largest one. Raises RefusedError where the
         call ends without one."""
         size_max = self._config.request_bytes_max
@@ -98,7 +119,7 @@ class GrpcServer:
         except BaseException:
             lease.release()
             raise
-        return Payload(body, self._now_ns())
+        return Payload(body, self._now_ns(), binding)
 
 
 def _host(peer: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import uvicorn
 
+from agentcost_collector.model.access import Binding, Gate, Scope
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.receive.admission import Admission, Lease
@@ -27,6 +28,7 @@ from agentcost_collector.receive.status import (
     late_body,
     success_body,
 )
+from agentcost_collector.receive.tls import Certificates
 
 SETTING = "receive.http"
 TRACES = "/v1/traces"
@@ -70,8 +72,9 @@ class HttpServer:
         self._server.lifespan = config.lifespan_class(config)
         self._ticks: asyncio.Task[None] | None = None
 
-    async def start(self, sockets: list[socket.socket]) -> None:
+    async def start(self, sockets: list[socket.socket], tls: Certificates | None) -> None:
         """Listen on bound sockets; they are closed by `stop`."""
+        self._server.config.ssl = tls.listening_context() if tls else None
         await self._server.startup(sockets)
         self._ticks = asyncio.create_task(self._server.main_loop())
 
@@ -94,12 +97,14 @@ class Endpoint:
         config: Config,
         admission: Admission,
         committer: Committer,
+        gate: Gate,
         json_to_protobuf: Callable[[bytes], bytes],
         now_ns: Callable[[], int],
     ) -> None:
         self._config = config
         self._admission = admission
         self._committer = committer
+        self._gate = gate
         self._json_to_protobuf = json_to_protobuf
         self._now_ns = now_ns
         # One thread: large JSON takes many times its size while it is read.
@@ -114,23 +119,28 @@ class Endpoint:
         path, headers = scope["path"], dict(scope["headers"])
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         chunks = _Chunks(receive, self._config.body_wait_s)
+        cancelled = False
         try:
             _check_route(path, scope["method"])
             if path == HEALTH:
                 await _send(send, 200, _JSON, b'{"status":"ok"}')
                 return
             client = scope.get("client") or ("",)
-            outcome = await self._export(headers, media, chunks, client[0])
+            binding = self._admit(scope["headers"], client)
+            outcome = await self._export(headers, media, chunks, client[0], binding)
             await _send(send, 200, media, success_body(outcome, media == _JSON))
-            return
         except _GoneError:
             return
         except asyncio.CancelledError:
-            error: BaseException = TransientError("The collector is stopping; send it again.")
-        except Exception as unable:
-            error = unable
+            stopping = TransientError("The collector is stopping; send it again.")
+            failure = failure_of(stopping, self._config.retry_delay_s)
+            cancelled = True
+        except Exception as error:  # not kept any longer: the body would be kept with it
+            failure = failure_of(error, self._config.retry_delay_s)
+        else:
+            return
+        if not cancelled:
             await chunks.drain()
-        failure = failure_of(error, self._config.retry_delay_s)
         as_json = media != _PROTOBUF
         extra = http_headers(failure)
         if failure.http == 405:
@@ -140,8 +150,13 @@ class Endpoint:
         body = http_body(failure, as_json)
         await _send(send, failure.http, _JSON if as_json else _PROTOBUF, body, extra)
 
+    def _admit(self, headers: Sequence[tuple[bytes, bytes]], client: Sequence[Any]) -> Binding:
+        """Before anything of the body is read. Raises UnauthenticatedError or ForbiddenError."""
+        shown = [value.decode("latin-1") for key, value in headers if key == b"authorization"]
+        return self._gate.admit(shown, Scope.INGEST, f"http {':'.join(map(str, client))}")
+
     async def _export(
-        self, headers: Headers, media: bytes, chunks: _Chunks, sender: str
+        self, headers: Headers, media: bytes, chunks: _Chunks, sender: str, binding: Binding
     ) -> Outcome:
         if media not in (_PROTOBUF, _JSON):
             accepted = f"{_PROTOBUF.decode()} or {_JSON.decode()}"
@@ -160,7 +175,7 @@ class Endpoint:
         except BaseException:
             lease.release()
             raise
-        outcome = await self._committer.commit(Payload(body, self._now_ns()), lease)
+        outcome = await self._committer.commit(Payload(body, self._now_ns(), binding), lease)
         return Outcome(message=_NO_SPANS) if unread else outcome
 
     async def _read(self, headers: Headers, chunks: _Chunks, lease: Lease) -> bytes:

@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
+from agentcost_collector.model.access import Gate, OpenGate
 from agentcost_collector.model.payload import Store
 from agentcost_collector.receive import grpc_server, http_server
-from agentcost_collector.receive.address import Address, bind, is_loopback, parse
+from agentcost_collector.receive.address import Address, bind, parse
 from agentcost_collector.receive.admission import Admission
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
-
-_log = structlog.get_logger(__name__)
+from agentcost_collector.receive.exposed import warn_if_exposed
+from agentcost_collector.receive.tls import certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +34,22 @@ class Receiver:
         store: Store,
         json_to_protobuf: Callable[[bytes], bytes],
         now_ns: Callable[[], int],
+        gate: Gate | None = None,
     ) -> None:
-        """`store` is called in one thread of its own, never twice at a time. `json_to_protobuf`
-        raises PermanentError for what is not OTLP/JSON."""
+        """Every request but one for health passes `gate`; None lets everybody in. `store` is
+        called in one thread of its own, never twice at a time. `json_to_protobuf` raises
+        PermanentError for what is not OTLP/JSON. Raises ConfigError where the files for TLS
+        cannot be used."""
         self._config = config
+        self._gate = gate or OpenGate()
+        self._certificates = certificates(config.tls)
         admission = Admission(config.body_bytes_max, config.retry_delay_s)
         self._committer = Committer(store, config.group_requests_max, config.group_bytes_max)
-        self._grpc = grpc_server.GrpcServer(config, admission, self._committer, now_ns)
+        self._grpc = grpc_server.GrpcServer(config, admission, self._committer, self._gate, now_ns)
         self._http = http_server.HttpServer(
-            http_server.Endpoint(config, admission, self._committer, json_to_protobuf, now_ns)
+            http_server.Endpoint(
+                config, admission, self._committer, self._gate, json_to_protobuf, now_ns
+            )
         )
 
     async def start(self) -> Addresses:
@@ -51,16 +57,19 @@ class Receiver:
         grpc_address, http_address = parse(self._config.grpc), parse(self._config.http)
         sockets = bind(http_address, http_server.SETTING)
         try:
-            grpc_address = await self._grpc.start(grpc_address)
+            grpc_address = await self._grpc.start(grpc_address, self._certificates)
         except BaseException:
             for sock in sockets:
                 sock.close()
             raise
         http_address = Address(http_address.host, sockets[0].getsockname()[1])
         self._committer.start()
-        await self._http.start(sockets)
-        _warn_if_reachable(grpc_address, grpc_server.SETTING)
-        _warn_if_reachable(http_address, http_server.SETTING)
+        await self._http.start(sockets, self._certificates)
+        for address, setting in (
+            (grpc_address, grpc_server.SETTING),
+            (http_address, http_server.SETTING),
+        ):
+            warn_if_exposed(address, setting, self._config.tls, self._gate)
         return Addresses(str(grpc_address), str(http_address))
 
     async def stop(self, grace_s: float) -> None:
@@ -71,14 +80,3 @@ class Receiver:
         """
         await asyncio.gather(self._grpc.stop(grace_s), self._http.stop(grace_s))
         await self._committer.stop()
-
-
-def _warn_if_reachable(address: Address, setting: str) -> None:
-    if not is_loopback(address, setting):
-        _log.warning(
-            "listening_beyond_this_machine",
-            address=str(address),
-            setting=setting,
-            advice="Anyone who can reach this address can send spans: there is no "
-            "authentication. Put it behind a firewall or an OpenTelemetry Collector.",
-        )

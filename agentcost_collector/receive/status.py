@@ -18,7 +18,13 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from agentcost_collector.model.errors import AgentcostError, PermanentError, TransientError
+from agentcost_collector.model.errors import (
+    AgentcostError,
+    ForbiddenError,
+    PermanentError,
+    TransientError,
+    UnauthenticatedError,
+)
 from agentcost_collector.model.payload import Outcome
 
 MESSAGE_CHARS_MAX = 300  # in gRPC it is sent three times, within 8 KiB of metadata
@@ -27,6 +33,8 @@ _log = structlog.get_logger(__name__)
 
 _GRPC_OF_HTTP = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     405: grpc.StatusCode.UNIMPLEMENTED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -69,8 +77,7 @@ class Failure:
 def failure_of(error: BaseException, retry_delay_s: float) -> Failure:
     """The failure to report for any exception; what nobody foresaw is logged here."""
     if isinstance(error, PermanentError):
-        http = error.http if isinstance(error, RefusedError) else 400
-        return Failure(http, str(error)[:MESSAGE_CHARS_MAX])
+        return Failure(_http_of(error), str(error)[:MESSAGE_CHARS_MAX])
     if isinstance(error, AgentcostError):
         return Failure(503, str(error)[:MESSAGE_CHARS_MAX], retry_delay_s)
     _log.error("request_failed_unexpectedly", exc_info=error)
@@ -93,7 +100,9 @@ def http_body(failure: Failure, as_json: bool) -> bytes:
 
 
 def http_headers(failure: Failure) -> list[tuple[bytes, bytes]]:
-    """Headers beside content type and length: when to come back."""
+    """Headers beside content type and length: when to come back, or with what."""
+    if failure.http == 401:
+        return [(b"www-authenticate", b'Bearer realm="agentcost"')]
     if failure.retry_delay_s is None:
         return []
     return [(b"retry-after", b"%d" % math.ceil(failure.retry_delay_s))]
@@ -112,6 +121,14 @@ def success_body(outcome: Outcome, as_json: bool = False) -> bytes:
     response.partial_success.rejected_spans = outcome.rejected_spans
     response.partial_success.error_message = outcome.message[:MESSAGE_CHARS_MAX]
     return _encode(response, as_json)
+
+
+def _http_of(error: PermanentError) -> int:
+    if isinstance(error, RefusedError):
+        return error.http
+    if isinstance(error, UnauthenticatedError):
+        return 401
+    return 403 if isinstance(error, ForbiddenError) else 400
 
 
 def _status(failure: Failure) -> Status:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,20 +15,30 @@ from agentcost_collector.model.errors import ConfigError
 _BATCH_ROWS = 10_000
 
 
-def select(connection: duckdb.DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
+def select(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    timeout_s: float | None = None,
+    rows_max: int | None = None,
+) -> pa.RecordBatchReader:
     """The rows of `query`, streamed. Sums of integers come as DECIMAL(38,0), exact.
 
     Raises ConfigError with DuckDB's own words where it is not exactly one SELECT or cannot be
-    answered; that may also be while reading.
+    answered, changes anything, takes longer than `timeout_s` seconds or has more than `rows_max`
+    rows; that may also be while reading.
     """
+    watch = _Watch(connection, timeout_s, rows_max)
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise ConfigError("the query must be exactly one SELECT statement")
+        with contextlib.suppress(duckdb.Error):  # of a query that was not read to its end
+            connection.rollback()
+        connection.execute("BEGIN TRANSACTION READ ONLY")  # a SELECT may hold an INSERT
         reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
     except duckdb.Error as error:
-        raise ConfigError(sentence(error)) from error
-    return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader))
+        raise watch.refusal(error) from error
+    return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, watch))
 
 
 def write_parquet(rows: pa.RecordBatchReader, path: Path) -> None:
@@ -46,8 +58,57 @@ def sentence(error: Exception) -> str:
     return " ".join(message.split())
 
 
-def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+class _Watch:
+    """Time and rows that one query may take."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, timeout_s: float | None, rows_max: int | None
+    ) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self._rows_max = rows_max
+        self._rows = 0
+        self._is_over = False
+        self._timer = threading.Timer(timeout_s or 0, self._interrupt)
+        self._timer.daemon = True
+        if timeout_s:
+            self._timer.start()
+
+    def count(self, rows: int) -> None:
+        """Takes note of so many more rows. Raises ConfigError where that is too much."""
+        self._rows += rows
+        if self._rows_max is not None and self._rows > self._rows_max:
+            raise ConfigError(
+                f"the answer has more than {self._rows_max} rows; ask for less, or allow more"
+            )
+        if self._is_over:
+            raise self._too_long()
+
+    def refusal(self, error: Exception) -> ConfigError:
+        """What to tell of an error, which may be our own interruption."""
+        self.end()
+        return self._too_long() if self._is_over else ConfigError(sentence(error))
+
+    def end(self) -> None:
+        """The query is over."""
+        self._timer.cancel()
+
+    def _interrupt(self) -> None:
+        self._is_over = True
+        self._connection.interrupt()
+
+    def _too_long(self) -> ConfigError:
+        return ConfigError(
+            f"the query took longer than {self._timeout_s:g} seconds; ask for less, or allow more"
+        )
+
+
+def _batches(reader: pa.RecordBatchReader, watch: _Watch) -> Iterator[pa.RecordBatch]:
     try:
-        yield from reader
+        for batch in reader:
+            watch.count(batch.num_rows)
+            yield batch
     except OSError as error:  # how Arrow hands on an error of DuckDB
-        raise ConfigError(sentence(error)) from error
+        raise watch.refusal(error) from error
+    finally:
+        watch.end()

@@ -181,12 +181,13 @@ class Server:
 
     # --- what was kept ----------------------------------------------------------------------------
 
-    def rows(self, *spans: Span) -> list[dict[str, Any]]:
-        """The rows that another reader of the journal finds for these spans, in their order."""
+    def rows(self, *spans: Span, after: int = 0) -> list[dict[str, Any]]:
+        """The rows that another reader of the journal finds for these spans, in their order, behind
+        position `after`."""
         wanted = {(s.trace_id.hex(), s.span_id.hex()): n for n, s in enumerate(spans)}
         found = [
             row
-            for batch in self._reader.after(0, 2**40)
+            for batch in self._reader.after(after, 2**40)
             for row in batch.spans.to_pylist()
             if (row["trace_id"], row["span_id"]) in wanted
         ]

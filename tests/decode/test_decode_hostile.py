@@ -176,3 +176,14 @@ def test_a_long_request_is_kept(decode, good_span, request_of):
     assert decoded.spans.num_rows == 6000
     assert decoded.outcomes[0].malformed is None
     assert "not a protobuf" in (decoded.outcomes[1].malformed or "")
+
+
+@pytest.mark.parametrize("head", [b"\x0a", b"\x0a\x0d\x12\x0b\x0a", b"\x0a\x0d\x12\x0b\x12"])
+@pytest.mark.parametrize("length", [2**64 - 1, 2**64 - 2, 2**63, 2**32])
+def test_impossible_lengths(decode, good_span, request_of, head, length):
+    """A field that claims a length near the end of all numbers is malformed and harms no other."""
+    claimed = bytes([(length >> shift & 127) | 128 for shift in range(0, 63, 7)])
+    good = request_of(good_span()).SerializeToString()
+    decoded = decode(good, head + claimed + bytes([length >> 63]), good)
+    assert [bool(outcome.malformed) for outcome in decoded.outcomes] == [False, True, False]
+    assert decoded.spans.num_rows == 2

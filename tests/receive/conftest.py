@@ -15,6 +15,7 @@ import pytest
 from google.protobuf.json_format import Parse, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from agentcost_collector.model.access import Gate
 from agentcost_collector.model.errors import PermanentError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.receive import Addresses, Config, Receiver
@@ -70,10 +71,10 @@ class Clock:
 class Running:
     """A started receiver, to be talked to by real clients."""
 
-    def __init__(self, config: Config, store: RecordingStore) -> None:
+    def __init__(self, config: Config, store: RecordingStore, gate: Gate | None = None) -> None:
         self.store = store
         self.clock = Clock()
-        self.receiver = Receiver(config, store, json_to_protobuf, self.clock)
+        self.receiver = Receiver(config, store, json_to_protobuf, self.clock, gate)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -127,8 +128,8 @@ def run():
     """Starts receivers with the settings given, and stops them after the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(**settings) -> Running:
-            running = Running(Config(**FREE | settings), RecordingStore())
+        def start(gate: Gate | None = None, **settings) -> Running:
+            running = Running(Config(**FREE | settings), RecordingStore(), gate)
             stack.callback(running.close)
             return running
 

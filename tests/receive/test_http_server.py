@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from agentcost_collector.model.access import OpenGate
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome
 from agentcost_collector.receive.admission import Admission
@@ -297,7 +298,7 @@ def drive(config, messages):
 
     async def main():
         committer = Committer(lambda payloads: [Outcome()] * len(payloads), 1, 1)
-        endpoint = Endpoint(config, admission, committer, bytes, lambda: 0)
+        endpoint = Endpoint(config, admission, committer, OpenGate(), bytes, lambda: 0)
         committer.start()
         await endpoint(scope, receive, send)
         await committer.stop()

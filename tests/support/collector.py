@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,8 +44,9 @@ class Collector:
         self.process.wait(_STOP_S)
 
 
-def start(data: Path, **settings: str) -> Collector:
-    """A collector that answers. `settings` as in the environment: `assemble__settle_ms="200"`.
+def start(data: Path, ca: Path | None = None, /, **settings: str) -> Collector:
+    """A collector that answers. `settings` as in the environment: `assemble__settle_ms="200"`;
+    `ca`: who signed its certificate, where they turn TLS on.
 
     Raises RuntimeError with its log where it ends or never answers.
     """
@@ -57,7 +59,7 @@ def start(data: Path, **settings: str) -> Collector:
             command, cwd=ROOT, stdout=output, stderr=output, env=environment(data, settings)
         )
     for _ in range(_ATTEMPTS):
-        if healthy(http_):
+        if healthy(http_, ca):
             return Collector(process, data, grpc, http_, log)
         try:
             process.wait(_PAUSE_S)
@@ -78,9 +80,12 @@ def running(data: Path, **settings: str) -> Iterator[Collector]:
         collector.stop()
 
 
-def healthy(address: str) -> bool:
+def healthy(address: str, ca: Path | None = None) -> bool:
     """One of ours answers on HTTP address HOST:PORT."""
     connection = http.client.HTTPConnection(address, timeout=5)
+    if ca:
+        context = ssl.create_default_context(cafile=ca)
+        connection = http.client.HTTPSConnection(address, timeout=5, context=context)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
