@@ -24,7 +24,7 @@ from tests.support.recordings import MEASURED
 
 MIB = 2**20
 AT_ONCE = 32
-SHARE = 8
+SHARE = 10
 """The limit of all requests together, in requests of the largest size: as by default."""
 
 
@@ -32,7 +32,7 @@ def taken(mib: int, folder: Path) -> tuple[float, Counter[str | int]]:
     """MiB that the receiver takes beyond what it takes idle, at the worst moment, and the answers.
 
     32 clients send `mib` MiB of recorded spans at once; then each bomb comes. The limits are `mib`
-    for one request and eight times that for all.
+    for one request and ten times that for all.
     """
     body = _spans(mib * MIB)
     answers: Counter[str | int] = Counter()

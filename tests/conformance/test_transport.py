@@ -144,7 +144,7 @@ def test_11_a_thousand_requests_at_once(serve):
 @pytest.mark.parametrize("way", THREE)
 def test_12_bytes_in_flight_are_bounded(serve, way):
     """While the memory for requests is taken, the next ones are put off before they are read."""
-    server = serve(receive=SMALL | {"bytes_in_flight_max": 120_000})
+    server = serve(receive=SMALL | {"bytes_in_flight_max": 160_000})
     server.gate.clear()
     body = b"\x12\x80\x9c\x01" + b"\0" * 19_968
     with ThreadPoolExecutor() as pool:

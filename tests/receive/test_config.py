@@ -13,7 +13,7 @@ from agentcost_collector.receive import Config
         {"http": "localhost"},
         {"request_bytes_max": 0},
         {"request_bytes_max": 2**31},
-        {"request_bytes_max": 1001, "bytes_in_flight_max": 6005},
+        {"request_bytes_max": 1001, "bytes_in_flight_max": 8007},
         {"group_requests_max": 0},
         {"retry_delay_s": 0},
         {"body_wait_s": 0},

@@ -154,7 +154,7 @@ def test_stop_puts_off_what_outlasts_the_grace(run):
 
 def test_beyond_the_bytes_in_flight_senders_are_put_off(run):
     """While the memory for requests is taken, others hear when to come back; nothing is lost."""
-    running = run(request_bytes_max=1000, bytes_in_flight_max=6500)
+    running = run(request_bytes_max=1000, bytes_in_flight_max=8500)
     running.store.gate.clear()
     first = running.export.future(b"a" * 1000)
     running.clock.wait_for(1)
