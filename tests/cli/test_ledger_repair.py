@@ -26,7 +26,8 @@ def repair(data: Path, *words: str) -> tuple[int, str, str]:
 
 
 def contents(data: Path) -> dict[str, bytes]:
-    files = [p for p in data.rglob("*") if p.is_file() and p.name not in ("lock", "turn")]
+    within = (data / "ledger").rglob("*")
+    files = [p for p in within if p.is_file() and p.name not in ("lock", "turn")]
     return {str(path.relative_to(data)): path.read_bytes() for path in files}
 
 
