@@ -24,8 +24,8 @@ run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
 	$(BIN)/python -m tests.demo
 
-# What the tests need of the system: strace shows and strikes system calls.
-TOOLS := strace
+# What the tests need of the system: strace strikes system calls, openssl makes certificates.
+TOOLS := strace openssl
 
 tools:
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
@@ -57,6 +57,10 @@ sim-night: $(READY) ## 10,000 such runs, each from its own seed; failing ones ar
 faults-night: tools $(READY) ## every error at every system call of a delivery, besides every kill
 	FAULTS=all $(BIN)/python -m pytest -n 2 tests/faults/test_every_call.py
 
+KILLS ?= 1000
+kill-night: $(READY) ## kill -9 of receiver and pipeline, KILLS=1000 times, under live senders
+	KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults/test_kill_loop.py
+
 CLONES ?= 20000
 clones-night: tools $(READY) ## power cuts: CLONES=20000 disks; SEED=6 draws them
 	CLONES=$(CLONES) $(BIN)/python -m pytest -n 2 tests/faults/test_power_cuts.py
@@ -82,6 +86,9 @@ bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per st
 
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
+
+flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
+	$(BIN)/python -m tests.verify.flips 10000
 
 lock: $(READY) ## pin the dependencies again (needs pip-tools on PATH)
 	pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \

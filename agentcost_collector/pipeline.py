@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
+from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces, unique_spans
 from agentcost_collector.book import book_charges, closed_traces, with_standing
 from agentcost_collector.caretaker import Caretaker
@@ -48,7 +49,7 @@ log = structlog.get_logger(__name__)
 _RETRY_S = 2
 _RELEASE_S = 0.5
 _LINKING_TRACES = 1_000
-_RECEIVER_KEEPS_MIB = 64  # a usual group of requests takes less; it is not part of their limit
+_RECEIVER_KEEPS_MIB = 32  # most groups of requests take less; it is beside the limit of their bytes
 
 
 @dataclass
@@ -270,6 +271,7 @@ def run_pipeline(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
     metrics = Metrics()
+    anchoring = Anchoring(settings.ledger_path, settings.anchor)
     with (
         JournalReader.open(settings.journal_path, settings.journal) as journal,
         served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
@@ -277,7 +279,7 @@ def run_pipeline(settings: Settings) -> None:
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
@@ -297,6 +299,7 @@ def _follow(
     rulebook: Rulebook,
     settings: Settings,
     metrics: Metrics,
+    anchoring: Anchoring,
     stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
@@ -306,6 +309,7 @@ def _follow(
         follower = Follower(journal, ledger, rulebook, settings, metrics)
         caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
+            anchoring.step(time.time_ns(), time.monotonic_ns())
             moved = follower.step(time.time_ns(), time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)

@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from agentcost_collector.access.config import Config as AccessConfig
+from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     attribute: AttributeConfig = AttributeConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
+    anchor: AnchorConfig = AnchorConfig()
 
     @property
     def journal_path(self) -> Path:

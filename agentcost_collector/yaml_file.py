@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from agentcost_collector.model.errors import ConfigError
 Place = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NESTING_MAX = 32
-_TEXT_TAG = "tag:yaml.org,2002:str"
+_RESOLVER: Any = yaml.resolver.Resolver()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def read_yaml(path: Path, what: str) -> YamlFile:
     """
     lines: dict[Place, int] = {(): 1}
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        content = _Values(path, what, lines).all_of(path.read_text(encoding="utf-8"))
     except OSError as wrong:
         raise ConfigError(f"{path}: cannot be read: {wrong.strerror}") from wrong
     except UnicodeDecodeError as wrong:
@@ -57,7 +57,6 @@ def read_yaml(path: Path, what: str) -> YamlFile:
         mark = getattr(wrong, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{place}: not YAML: {getattr(wrong, 'problem', wrong)}") from wrong
-    content = _Values(path, what, lines).value(root, ())
     if not isinstance(content, dict):
         raise ConfigError(f"{path}:1: {what} is a mapping; begin with `schema:`")
     return YamlFile(path, content, lines)
@@ -123,39 +122,81 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 class _Values:
-    """Turns YAML nodes into plain values; `lines` learns where each part stands."""
+    """Turns the events of a YAML parser into plain values; `lines` learns where each part stands.
+
+    Events, since a tree of nodes costs several times what it takes to read them.
+    """
 
     def __init__(self, path: Path, what: str, lines: dict[Place, int]) -> None:
         self._path = path
         self._what = what
         self._lines = lines
+        self._anchors: dict[str, Any] = {}
+        self._plain: dict[str, Any] = {}
+        """What text without quotes means, for what was met so far."""
 
-    def value(self, node: yaml.Node | None, place: Place) -> Any:
-        if node is None:
+    def all_of(self, text: str) -> Any:
+        """The value of a text that is one document; None where it is empty."""
+        self._events = yaml.parse(text, Loader=_LOADER)
+        next(self._events)
+        if isinstance(next(self._events), yaml.StreamEndEvent):
             return None
-        line = self._lines[place] = node.start_mark.line + 1
+        value = self._value(next(self._events), ())
+        next(self._events)
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise ConfigError(f"{self._at(after)}: a second document; make it a file of its own")
+        return value
+
+    def _value(self, event: Any, place: Place) -> Any:
+        line = self._lines[place] = event.start_mark.line + 1
         if len(place) > _NESTING_MAX:
             raise ConfigError(f"{self._path}:{line}: nested too deeply for {self._what}")
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place)
-        return self._scalar(node, f"{self._path}:{line}")
+        value: Any
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = []
+            while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
+                value.append(self._value(item, (*place, len(value))))
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise ConfigError(f"{self._at(event)}: no `&{event.anchor}` before; correct it")
+            return self._anchors[event.anchor]
+        else:
+            value = self._mapping(place)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        return value
 
-    def _mapping(self, node: yaml.MappingNode, place: Place) -> Mapping[str, Any]:
+    def _mapping(self, place: Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for key, item in node.value:
-            where = f"{self._path}:{key.start_mark.line + 1}"
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{where}: a key must be text; quote it")
+        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent):
+                raise ConfigError(f"{self._at(key)}: a key must be text; quote it")
             if key.value in found:
-                raise ConfigError(f"{where}: key '{key.value}' is given twice; keep one of them")
-            found[key.value] = self.value(item, (*place, key.value))
+                raise ConfigError(
+                    f"{self._at(key)}: key '{key.value}' is given twice; keep one of them"
+                )
+            found[key.value] = self._value(next(self._events), (*place, key.value))
         return found
 
-    def _scalar(self, node: yaml.Node, where: str) -> Any:
-        if node.tag == _TEXT_TAG:
-            return node.value
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        plain, quoted = event.implicit
+        if quoted and event.tag is None:
+            return event.value
+        if not plain:
+            return self._meant(event)
+        if event.value not in self._plain:
+            self._plain[event.value] = self._meant(event)
+        return self._plain[event.value]
+
+    def _meant(self, event: yaml.ScalarEvent) -> Any:
+        where = self._at(event)
+        tag = event.tag
+        if tag is None or tag == "!":
+            tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
+        node = yaml.ScalarNode(tag, event.value)
         try:
             value = yaml.constructor.SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError) as wrong:
@@ -170,3 +211,6 @@ class _Values:
         if not isinstance(value, str | int | bool | date | None):
             raise ConfigError(f"{where}: '{node.value}' is not a value that {self._what} may have")
         return value
+
+    def _at(self, event: Any) -> str:
+        return f"{self._path}:{event.start_mark.line + 1}"

@@ -75,7 +75,7 @@ def place_lost_retrievals(facts: pa.Table, s: Spans, slack_ns: int) -> np.ndarra
             fits &= (name[inner] == name[outer]) | (name[inner] < 0) | (name[outer] < 0)
         return fits & (s.scope[inner] != s.scope[outer])
 
-    for bucket in of_many_scopes(s, rows, (s.tree.trace, s.process)):
+    for bucket in of_many_scopes(s, rows, (s.process,)):
         inner, outer = pairs_within(s, bucket, test)
         s.tree.parent[inner] = outer
         inferred[inner] = True

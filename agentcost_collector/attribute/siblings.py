@@ -35,29 +35,45 @@ _SIBLING = UsageReason.SIBLING_TWIN
 
 def buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """Rows of one trace, kind, process and model that came from more than one scope."""
-    return of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process, s.model))
+    return of_many_scopes(s, rows, (s.kind, s.process, s.model))
 
 
 def loose_buckets(s: Spans, rows: np.ndarray) -> list[np.ndarray]:
     """As `buckets`, for rows of any model where one of them may be known by another name: it says
     no model, or was asked for one name and served by another."""
     loose = (s.model < 0) | ((s.asked >= 0) & (s.asked != s.model))
-    found = of_many_scopes(s, rows, (s.tree.trace, s.kind, s.process)) if loose.any() else []
+    found = of_many_scopes(s, rows, (s.kind, s.process)) if loose.any() else []
     return [bucket for bucket in found if loose[bucket].any()]
 
 
 def of_many_scopes(s: Spans, rows: np.ndarray, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Rows equal in all `columns`, in order of start, that came from more than one scope."""
-    if not len(rows):
-        return []
-    key = np.stack([column[rows] for column in columns])
-    order = np.lexsort((s.start[rows], *key))
+    """Rows (rising) of one trace equal in all `columns`, in order of start, that came from more
+    than one scope."""
+    rows = _in_traces_of_many_scopes(s, rows)
+    key = np.stack([column[rows] for column in (*columns, s.tree.trace)])
+    order = np.lexsort(key)  # rows of a trace are in order of start
     rows, key = rows[order], key[:, order]
-    starts = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
-    low = np.minimum.reduceat(s.scope[rows], starts)
-    high = np.maximum.reduceat(s.scope[rows], starts)
-    ends = np.r_[starts[1:], len(rows)]
-    return [rows[starts[i] : ends[i]] for i in np.flatnonzero(low != high)]
+    starts = np.flatnonzero(np.append(True, (key[:, 1:] != key[:, :-1]).any(axis=0))[: len(rows)])
+    ends = np.append(starts[1:], len(rows))
+    return [rows[starts[i] : ends[i]] for i in np.flatnonzero(_many_scopes(s, rows, starts))]
+
+
+def _in_traces_of_many_scopes(s: Spans, rows: np.ndarray) -> np.ndarray:
+    """Those of `rows` (rising) whose trace has rows of more than one scope among them."""
+    trace = s.tree.trace[rows]
+    starts = np.flatnonzero(np.append(True, trace[1:] != trace[:-1])[: len(rows)])
+    many = _many_scopes(s, rows, starts)
+    kept: np.ndarray = rows[np.repeat(many, np.diff(np.append(starts, len(rows))))]
+    return kept
+
+
+def _many_scopes(s: Spans, rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """For each piece of `rows`, which begin at `starts`, whether it has more than one scope."""
+    scope = s.scope[rows]
+    many: np.ndarray = scope[:0] > 0
+    if len(rows):
+        many = np.minimum.reduceat(scope, starts) != np.maximum.reduceat(scope, starts)
+    return many
 
 
 def pair_in_step(s: Spans, o: Ownership, rules: Rules) -> None:
@@ -66,7 +82,7 @@ def pair_in_step(s: Spans, o: Ownership, rules: Rules) -> None:
     Of calls with exactly equal numbers, the n-th of one scope is the n-th of the other where that
     holds for all of them; what does not fit so is left to `match_bucket`.
     """
-    rows = np.flatnonzero(o.call)
+    rows = _in_traces_of_many_scopes(s, np.flatnonzero(o.call))
     columns = (s.output, s.input, s.model, s.process, s.kind, s.tree.trace)
     rows = rows[np.lexsort((s.start[rows], s.scope[rows], *(c[rows] for c in columns)))]
     key = np.stack([c[rows] for c in columns])

@@ -224,11 +224,18 @@ def find_links(spans: pa.Table) -> Links:
     ids = spans.column("trace_id").combine_chunks()
     foreign = pc.not_equal(flat.field("trace_id"), ids.take(pa.array(source)))
     foreign = foreign.fill_null(False).to_numpy(zero_copy_only=False)
-    wanted = pc.binary_join_element_wise(flat.field("trace_id"), flat.field("span_id"), "")
-    key = pc.binary_join_element_wise(ids, spans.column("span_id"), "")
-    found = pc.index_in(wanted, value_set=key.combine_chunks()).fill_null(NONE)
-    row = found.to_numpy(zero_copy_only=False).astype(np.int64)
-    lost[source[foreign & (row < 0)]] = True
-    hit = np.flatnonzero(foreign & (row >= 0))[::-1]
+    if not foreign.any():
+        return Links(target, lost)
+    source, flat = source[foreign], flat.filter(pa.array(foreign))
+    there = np.flatnonzero(pc.is_in(ids, value_set=flat.field("trace_id")).to_numpy(False))
+    near = spans.select(["trace_id", "span_id"]).take(pa.array(there)).combine_chunks()
+    key, wanted = (
+        pc.binary_join_element_wise(of["trace_id"], of["span_id"], pa.scalar("", pa.string()))
+        for of in (near, pa.Table.from_struct_array(flat))
+    )
+    found = pc.index_in(wanted, value_set=key.combine_chunks()).fill_null(NONE).to_numpy()
+    row = np.append(there, NONE)[found]
+    lost[source[row < 0]] = True
+    hit = np.flatnonzero(row >= 0)[::-1]
     target[source[hit]] = row[hit]
     return Links(target, lost)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from agentcost_collector.model.tables import codes
 
 NONE = -1
 
@@ -33,21 +34,37 @@ class Tree:
 
 def build_tree(spans: pa.Table) -> Tree:
     """Forest of SPANS sorted by (trace_id, start_ns, span_id). O(n log depth)."""
-    n = spans.num_rows
-    trace_ids = spans.column("trace_id").combine_chunks()
-    trace = pc.dictionary_encode(trace_ids).indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    key = pc.binary_join_element_wise(trace_ids, spans.column("span_id"), "")
-    wanted = pc.binary_join_element_wise(trace_ids, spans.column("parent_span_id"), "")
-    repeated_of = _repeated(spans, key)
-    used = np.flatnonzero(repeated_of < 0)
-    found = pc.index_in(wanted, value_set=key.take(pa.array(used))).fill_null(NONE)
-    at = found.to_numpy(zero_copy_only=False).astype(np.int64)
-    parent = np.where(at >= 0, used[at] if n else at, NONE)
+    trace = codes(spans.column("trace_id")).indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    row, at = _rows_of_ids(spans, trace)
+    repeated_of = _repeated(spans, row)
+    parent = np.where(at >= 0, np.where(repeated_of[at] >= 0, repeated_of[at], at), NONE)
     names_parent = spans.column("parent_span_id").is_valid().to_numpy(zero_copy_only=False)
     cut = _cycle_heads(parent)
     parent[cut] = NONE
     orphan = names_parent & (at < 0)
     return Tree(trace, parent, depths(parent), orphan, repeated_of, cut)
+
+
+def _rows_of_ids(spans: pa.Table, trace: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every row the first row of its trace with its span id, and with its parent's, or -1."""
+    ids, parents = (spans.column(name).chunks for name in ("span_id", "parent_span_id"))
+    coded = codes(pa.chunked_array([*ids, *parents], pa.string()))
+    code = coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)
+    first = _first_rows(code, trace)
+    if (trace[first[code[: len(trace)]]] != trace).any():  # traces share ids
+        pair = np.tile(trace, 2) * (len(coded.dictionary) + 1) + code
+        code = codes(pa.array(pair)).indices.to_numpy()
+        first = _first_rows(code, trace)
+    own, above = np.split(first[code], 2)
+    return own, np.where(trace[above] == trace, above, NONE)
+
+
+def _first_rows(code: np.ndarray, trace: np.ndarray) -> np.ndarray:
+    """For every code the first row that it is the code of, or -1."""
+    first = np.full(code.max(initial=NONE) + 1, NONE, dtype=np.int64)
+    rows = np.arange(len(trace))[::-1]
+    first[code[rows]] = rows
+    return first
 
 
 def nearest(parent: np.ndarray, stop: np.ndarray) -> np.ndarray:
@@ -140,30 +157,26 @@ def is_ancestor(tree: Tree, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     return found
 
 
-def _repeated(spans: pa.Table, key: pa.Array) -> np.ndarray:
+def _repeated(spans: pa.Table, first: np.ndarray) -> np.ndarray:
     """For rows whose span id came more than once, the row of the fullest version; else -1.
 
     Fullest: latest end, then most attributes, then the greatest text; never arrival order.
+    `first`: the first row with the same id.
     """
-    n = spans.num_rows
-    result = np.full(n, NONE, dtype=np.int64)
-    coded = pc.dictionary_encode(key)
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.combine_chunks()
-    if len(coded.dictionary) == n:
+    result = np.full(len(first), NONE, dtype=np.int64)
+    if (first == np.arange(len(first))).all():
         return result
-    codes = coded.indices.to_numpy(zero_copy_only=False)
-    counts = np.bincount(codes)
-    rows = np.flatnonzero(counts[codes] > 1)  # few: only ids that really repeat
+    counts = np.bincount(first, minlength=len(first))
+    rows = np.flatnonzero(counts[first] > 1)  # few: only ids that really repeat
     order = {int(r): _fullness(spans, int(r)) for r in rows}
     best: dict[int, int] = {}
     for row, fullness in order.items():
-        kept = best.get(int(codes[row]))
+        kept = best.get(int(first[row]))
         if kept is None or fullness > order[kept]:
-            best[int(codes[row])] = row
+            best[int(first[row])] = row
     for row in order:
-        if best[int(codes[row])] != row:
-            result[row] = best[int(codes[row])]
+        if best[int(first[row])] != row:
+            result[row] = best[int(first[row])]
     return result
 
 

@@ -257,12 +257,15 @@ def path_of(tree: Tree, names: pa.Array, rows: np.ndarray, levels_max: int = 64)
 def _with_ancestors(tree: Tree, rows: np.ndarray) -> np.ndarray:
     """`rows` and all their ancestors."""
     seen = np.zeros(len(tree.parent), dtype=bool)
-    frontier = np.unique(rows)
+    place = np.empty(len(tree.parent), dtype=np.int64)
+    frontier = rows
     while len(frontier):
         seen[frontier] = True
-        frontier = np.unique(tree.parent[frontier])
-        frontier = frontier[frontier >= 0]
-        frontier = frontier[~seen[frontier]]
+        frontier = tree.parent[frontier]
+        frontier = frontier[(frontier >= 0) & ~seen[frontier]]
+        nth = np.arange(len(frontier))
+        place[frontier] = nth
+        frontier = frontier[place[frontier] == nth]  # each once
     return np.flatnonzero(seen)
 
 

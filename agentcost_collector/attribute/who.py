@@ -31,6 +31,7 @@ from agentcost_collector.model.reasons import UnattributedReason
 from agentcost_collector.model.schemas import TAGS
 
 _REASONS = tuple(UnattributedReason)
+_SOURCES = pa.array(SOURCES, pa.string())
 
 
 def who_columns(
@@ -66,7 +67,7 @@ def who_columns(
     _explain(reason, rows, declared["feature"], walked, links)
     return {
         **{tag: _text(of.names, of.codes) for tag, of in found.items()},
-        **{f"{tag}_from": pa.array(SOURCES).take(pa.array(f.source)) for tag, f in found.items()},
+        **{f"{tag}_from": _SOURCES.take(pa.array(f.source)) for tag, f in found.items()},
         **{name: _text(of.names, of.codes) for name, of in owners.items()},
         "owner_service": facts.column("service").take(pa.array(rows)),
         "unattributed_reason": _text([str(r) for r in _REASONS], reason),

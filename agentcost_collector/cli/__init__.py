@@ -17,16 +17,19 @@ from typer.core import TyperGroup
 from agentcost_collector import __version__
 from agentcost_collector.cli import (
     allocate,
+    anchor,
     children,
     compact,
     duckdb_file,
     explain,
+    ledger_commands,
     policy,
     quarantine,
     rates_commands,
     replay,
     restate,
     rollup,
+    scrub,
     send,
     serve,
     sql,
@@ -99,6 +102,9 @@ app.add_typer(policy.app, name="policy")
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
+app.command("scrub")(scrub.scrub)
+app.command("anchor")(anchor.anchor)
+app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(rates_commands.app, name="rates")
 app.add_typer(token.app, name="token")
 app.command(children.RECEIVER, hidden=True)(children.receiver)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -182,8 +183,15 @@ def _lock_directory(directory: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        holder = os.read(lock, 100).decode(errors="replace").strip() or "another process"
         os.close(lock)
-        raise ConfigError(f"Another collector is using the journal in {directory}.") from error
+        raise ConfigError(
+            f"The journal in {directory} is being written by {holder}; stop that process or use "
+            "another data directory."
+        ) from error
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
     return lock
 
 

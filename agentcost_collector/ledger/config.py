@@ -49,9 +49,6 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     compact_rows: int = Field(default=200_000, ge=1)
     """Rows of a merged data file at most."""
 
-    compact_zstd_level: int = Field(default=9, ge=1, le=19)
-    """Compression of merged data files, which are written once and kept for long."""
-
     replaced_kept_h: float = Field(default=24, ge=0)
     """Hours for which files stay that compaction replaced, for readers that have begun."""
 

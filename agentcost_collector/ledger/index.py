@@ -228,6 +228,15 @@ class Index:
         return self._runs[0] if self._runs else _Run(np.empty(0, np.int64), np.empty(0, np.int32))
 
 
+def damage(database: sqlite3.Connection) -> list[str]:
+    """What is wrong with an index, by SQLite's own check and by the checksums of its groups."""
+    faults = [text for (text,) in database.execute("PRAGMA integrity_check(3)") if text != "ok"]
+    for number, keys, crc in database.execute("SELECT id, keys, crc FROM groups"):
+        if zlib.crc32(keys) != crc:
+            faults.append(f"group {number} is damaged")
+    return faults
+
+
 def trace_keys(trace_ids: pa.StringArray) -> np.ndarray:
     """A 64-bit key of each trace id: equal ids have equal keys."""
     text = np.array(trace_ids.cast(pa.binary()).to_pylist(), dtype="S32")

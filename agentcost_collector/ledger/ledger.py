@@ -26,7 +26,7 @@ from agentcost_collector.ledger.layout import (
 )
 from agentcost_collector.ledger.log import Change, Log, world_errors
 from agentcost_collector.ledger.lookup import Lookup, Times
-from agentcost_collector.ledger.recovery import repair_log
+from agentcost_collector.ledger.recovery import TORN, repair_log
 from agentcost_collector.ledger.rows import Part, by_trace, parts, span_partitions
 from agentcost_collector.ledger.seals import Chain, file_digest, file_line, seal_batch, seal_files
 from agentcost_collector.ledger.state import (
@@ -223,10 +223,9 @@ class Ledger:
         return [each for each in merges if each.partition not in refused]
 
     def _merge(self, log: Log, wanted: Merge, now_ns: int) -> Upkeep:
-        level = {"zstd_level": self._config.compact_zstd_level}
         try:
             with world_errors(self._directory):
-                added = merge(log, wanted, self._config.model_copy(update=level))
+                added = merge(log, wanted, self._config)
         except (CorruptionError, TransientError) as fault:
             return Upkeep(refused=(str(fault),))
         with world_errors(self._directory):
@@ -331,5 +330,5 @@ class Ledger:
 def _open_log(directory: Path, kind: Kind, journal_id: str, config: Config) -> Log:
     table = directory / kind.name
     make_directory(table)
-    repair_log(table, directory / "torn", acknowledged(directory, kind.name))
+    repair_log(table, directory / TORN, acknowledged(directory, kind.name))
     return Log.open(table, kind, journal_id, config)

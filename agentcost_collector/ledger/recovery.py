@@ -11,6 +11,7 @@ have been killed before it synced the entry, or the sync failed, and the journal
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,31 +19,115 @@ import pyarrow.parquet as pq
 import structlog
 
 from agentcost_collector.ledger.disk import move_aside, read_json, write_again
-from agentcost_collector.ledger.log import facts_of, log_entry, read_actions, version_of
+from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, checked
+from agentcost_collector.ledger.log import (
+    facts_of,
+    log_entry,
+    read_actions,
+    version_of,
+    world_errors,
+)
+from agentcost_collector.ledger.state import acknowledged
+from agentcost_collector.ledger.turns import take
 from agentcost_collector.model.errors import CorruptionError
 
+TORN = "torn"
 _logger = structlog.get_logger(__name__)
 
 
-def repair_log(directory: Path, aside: Path, acknowledged: int) -> None:
+@dataclass(frozen=True)
+class Damage:
+    """A file of a Delta log that is not what was written."""
+
+    file: Path
+    what: str
+    """`commit`, `checkpoint` or `pointer` (to the newest checkpoint)."""
+    lost: bool
+    """Whether nothing else here says what it said: it was acknowledged, and only a backup helps.
+    Otherwise it can go: the journal still has what a torn commit held, the log entries say what a
+    checkpoint said."""
+    now_at: Path | None = None
+    """Where it was moved, None where it still is where it was."""
+
+
+def repair_logs(directory: Path, dry_run: bool) -> list[Damage]:
+    """Look through every entry and the checkpoints of both logs of a ledger, and move aside what
+    can go; nothing is changed by a `dry_run`.
+
+    ConfigError, naming who, where a process has the ledger; CorruptionError nowhere: what is lost
+    is in the answer.
+    """
+    directory = checked(directory)
+    found: list[Damage] = []
+    with world_errors(directory):
+        turn = take(directory, "repair")
+        try:
+            for kind in (SPAN_ROWS, ENTRY_ROWS):
+                table = directory / kind.name
+                damages = _damages(table, acknowledged(directory, kind.name))
+                if not dry_run:
+                    damages = [d if d.lost else _aside(d, directory / TORN) for d in damages]
+                found += damages
+        finally:
+            turn.close()
+    return found
+
+
+def repair_log(table: Path, aside: Path, acknowledged: int) -> None:
     """Move a torn newest entry and a torn checkpoint of one table to `aside`, with a warning; make
     durable what was not acknowledged.
 
     `acknowledged` is the last version known to have been synced, -1 for none.
     """
-    versions = sorted(int(path.stem) for path in (directory / "_delta_log").glob("*[0-9].json"))
-    while versions and not _is_whole(log_entry(directory, versions[-1])):
-        version = versions.pop()
-        entry = log_entry(directory, version)
-        if version <= acknowledged:
+    damages = _damages(table, acknowledged, newest=True)
+    for damage in damages:
+        if damage.lost:
             raise CorruptionError(
-                f"{entry} is damaged but was acknowledged; restore this file from a backup"
+                f"{damage.file} is damaged but was acknowledged; restore this file from a backup"
             )
+    for damage in damages:
+        moved = _aside(damage, aside)
         _logger.warning(
-            "torn ledger commit moved aside", entry=str(entry), now_at=str(move_aside(entry, aside))
+            f"torn ledger {moved.what} moved aside", file=str(moved.file), now_at=str(moved.now_at)
         )
-    _repair_checkpoint(directory, aside, versions)
-    _make_durable(directory / "_delta_log", acknowledged)
+    _make_durable(table / "_delta_log", acknowledged)
+
+
+def _aside(damage: Damage, aside: Path) -> Damage:
+    return Damage(damage.file, damage.what, False, move_aside(damage.file, aside))
+
+
+def _damages(table: Path, acknowledged: int, newest: bool = False) -> list[Damage]:
+    """In every entry, or in the `newest` down to the first that is whole; and in checkpoints."""
+    log = table / "_delta_log"
+    versions = sorted(int(path.stem) for path in log.glob("*[0-9].json"))
+    torn: list[int] = []
+    for version in reversed(versions):
+        if not _is_whole(log_entry(table, version)):
+            torn.append(version)
+        elif newest:
+            break
+    tail = {v for v in torn if v > acknowledged and all(n in torn for n in versions if n > v)}
+    found = [Damage(log_entry(table, v), "commit", v not in tail) for v in torn]
+    whole = {version for version in versions if version not in torn}
+    return found + _damaged_checkpoints(log, whole)
+
+
+def _damaged_checkpoints(log: Path, versions: set[int]) -> list[Damage]:
+    """`versions`: the entries that are there and whole. A checkpoint can go where those since the
+    one before it say the same."""
+    pointer = log / "_last_checkpoint"
+    checkpoints = sorted(log.glob("*.checkpoint.parquet"))
+    before = [path for path in checkpoints[-2:-1] if _is_readable(path)]
+    first = version_of(before[0]) + 1 if before else 0
+    found = [
+        Damage(path, "checkpoint", not set(range(first, version_of(path) + 1)) <= versions)
+        for path in checkpoints[-1:]
+        if not _is_readable(path)
+    ]
+    if pointer.exists() and (found or read_json(pointer) is None):
+        found.append(Damage(pointer, "pointer", False))
+    return found
 
 
 def _make_durable(log: Path, acknowledged: int) -> None:
@@ -70,23 +155,6 @@ def _is_whole(entry: Path) -> bool:
         return True  # a change of data files
     expected = {"appId": facts["app_id"], "version": facts["batch_seq"]}
     return any(a.get("txn", {}) | expected == a.get("txn") for a in actions)
-
-
-def _repair_checkpoint(directory: Path, aside: Path, versions: list[int]) -> None:
-    log = directory / "_delta_log"
-    pointer = log / "_last_checkpoint"
-    checkpoints = sorted(log.glob("*.checkpoint.parquet"))
-    torn = [path for path in checkpoints[-1:] if not _is_readable(path)]
-    whole = [path for path in checkpoints[-2:-1] if _is_readable(path)]
-    first = version_of(whole[0]) + 1 if whole else 0
-    if torn and not set(range(first, version_of(torn[0]) + 1)) <= set(versions):
-        raise CorruptionError(f"{torn[0]} is damaged and the log before it was cleaned up")
-    if pointer.exists() and (torn or read_json(pointer) is None):
-        torn.append(pointer)
-    for path in torn:
-        _logger.warning(
-            "torn checkpoint moved aside", file=str(path), now_at=str(move_aside(path, aside))
-        )
 
 
 def _is_readable(checkpoint: Path) -> bool:

@@ -213,9 +213,13 @@ def cost_text(costs: Iterable[Decimal | None]) -> str | None:
 
 def chain_lines(ledger: Path) -> dict[str, list[bytes]]:
     """Every chain of a ledger, line by line, as it is on disk."""
-    folder = ledger / SEALS
-    paths = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
-    return {path.stem: path.read_bytes().split(b"\n") for path in paths}
+    return {path.stem: path.read_bytes().split(b"\n") for path in map(Path, chain_files(ledger))}
+
+
+def chain_files(ledger: Path) -> list[str]:
+    """Absolute paths of the chains."""
+    folder = ledger.absolute() / SEALS
+    return sorted(map(str, folder.glob(f"*{_SUFFIX}"))) if folder.is_dir() else []
 
 
 def log_seals(table: Path, version: int, name: str, after: int) -> list[Seal]:

@@ -49,6 +49,12 @@ def codes(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
+def coded_at(values: pa.Array, at: pa.Array) -> pa.DictionaryArray:
+    """`values` at the rows `at` as one dictionary array; NULL where the row or the value is."""
+    few = codes(values)
+    return pa.DictionaryArray.from_arrays(few.indices.take(at), few.dictionary)
+
+
 def _cast(column: pa.ChunkedArray, to: pa.DataType) -> pa.ChunkedArray:
     if column.type == to:
         return column

@@ -26,6 +26,7 @@ class Batch:
         self.dialect = _dialects(self.scopes, self.entries, vocabulary)
         group = np.where(self.dialect < 0, len(vocabulary.dialects), self.dialect)
         self.found: Selection = select(vocabulary.fields, self.entries, group)
+        self._emitters, self._emitter = self._distinct_emitters()
 
     def counts(self, field: str) -> tuple[np.ndarray, np.ndarray]:
         """A count for every span (-1 = absent), and the rows whose text was unreadable."""
@@ -52,16 +53,18 @@ class Batch:
 
     def where(self, test: Callable[[Dialect, str | None], bool]) -> np.ndarray:
         """Which spans' (dialect, scope) pass `test`; asked once per distinct pair."""
-        scope_codes = self.scopes.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        passed = [dialect is not None and test(dialect, scope) for dialect, scope in self._emitters]
+        return np.array(passed, dtype=bool)[self._emitter]
+
+    def _distinct_emitters(self) -> tuple[list[tuple[Dialect | None, str | None]], np.ndarray]:
+        """Distinct pairs of dialect and scope, and which of them each span has."""
         scopes = [*self.scopes.dictionary.to_pylist(), None]
-        width = len(scopes)
-        pair = np.where(self.dialect < 0, -1, self.dialect * width + scope_codes % width)
+        code = self.scopes.indices.fill_null(len(scopes) - 1).to_numpy(zero_copy_only=False)
+        dialects = [*self.vocabulary.dialects, None]
+        pair = self.dialect % len(dialects) * len(scopes) + code
         distinct, inverse = np.unique(pair, return_inverse=True)
-        passed = [
-            p >= 0 and test(self.vocabulary.dialects[p // width], scopes[p % width])
-            for p in distinct.tolist()
-        ]
-        return np.array(passed, dtype=bool)[inverse]
+        pairs = [(dialects[p // len(scopes)], scopes[p % len(scopes)]) for p in distinct.tolist()]
+        return pairs, inverse
 
 
 def _dialects(scopes: pa.DictionaryArray, entries: Entries, vocabulary: Vocabulary) -> np.ndarray:

@@ -17,12 +17,12 @@ from agentcost_collector.normalise.plan import matches_scope
 def emitter_flags(batch: Batch, kind: np.ndarray) -> dict[str, pa.Array]:
     """What the rules must know of the emitter; sums are believed by scope only, not by looks."""
     own_scope = batch.where(lambda d, s: matches_scope(s, d.scopes))
-    sums = np.zeros(batch.rows, dtype=bool)
+    believed = np.zeros((len(batch.vocabulary.dialects) + 1, len(KINDS)), dtype=bool)
     written = _has_any(batch, batch.vocabulary.caller_keys())
     written &= ~(own_scope & batch.where(lambda d, s: d.writes_on_caller))
     for i, dialect in enumerate(batch.vocabulary.dialects):
-        codes_ = [KINDS.index(k) for k in dialect.sums_this_call]
-        sums |= (batch.dialect == i) & np.isin(kind, codes_)
+        believed[i, [KINDS.index(k) for k in dialect.sums_this_call]] = True
+    sums = believed[batch.dialect, kind]  # dialect -1 is the last row
     last = batch.where(lambda d, s: matches_scope(s, d.last_call_only))
     return {
         "sums_this_call": pa.array(sums & own_scope),

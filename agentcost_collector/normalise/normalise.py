@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
@@ -18,7 +17,7 @@ from agentcost_collector.model.kinds import KINDS, Kind
 from agentcost_collector.model.money import QUANTITY, USD
 from agentcost_collector.model.notes import Note
 from agentcost_collector.model.schemas import FACTS, TAGS
-from agentcost_collector.model.tables import codes
+from agentcost_collector.model.tables import coded_at, codes
 from agentcost_collector.normalise.batch import Batch
 from agentcost_collector.normalise.context import accounts, pricing_context
 from agentcost_collector.normalise.dialect import TEXT_FIELDS, Dialect
@@ -128,14 +127,14 @@ def _providers(
         )
         for c in distinct.tolist()
     ]
-    provider = codes(pa.array(resolved, pa.string()).take(pa.array(inverse)))
+    provider = coded_at(pa.array(resolved, pa.string()), pa.array(inverse))
     return provider, model, _families(model)
 
 
 def _hosts(batch: Batch) -> pa.DictionaryArray:
     """Hosts without what decode kept of a path."""
     host = batch.found.text("host")
-    return codes(pc.replace_substring_regex(host.dictionary, "/.*", "").take(host.indices))
+    return coded_at(pc.replace_substring_regex(host.dictionary, "/.*", ""), host.indices)
 
 
 def _request_kinds(batch: Batch) -> pa.Array:
@@ -159,7 +158,7 @@ def _request_kinds(batch: Batch) -> pa.Array:
 def _families(model: pa.DictionaryArray) -> pa.DictionaryArray:
     """Family names of models, worked out once per distinct name."""
     family = pa.array([bare_model(m) for m in model.dictionary.to_pylist()], pa.string())
-    return codes(family.take(model.indices))
+    return coded_at(family, model.indices)
 
 
 def _counts(batch: Batch) -> tuple[Reported, dict[str, np.ndarray]]:
@@ -172,27 +171,28 @@ def _counts(batch: Batch) -> tuple[Reported, dict[str, np.ndarray]]:
         if len(bad):
             unreadable[field.name] = np.isin(np.arange(batch.rows), bad)
     reported = Reported(**columns)
-    rows = batch.found.rows("usage_text")
-    texts = batch.found.values("usage_text", rows).to_pylist() if len(rows) else []
-    for row, text in zip(rows.tolist(), texts, strict=True):  # about 10 us each, LiteLLM and MLflow
-        _complete(reported, row, parse_usage_text(text))
+    _complete(reported, batch, "usage_text", "%s")
     for part in ("input", "output"):  # LangSmith only
-        rows = batch.found.rows(f"{part}_details_text")
-        texts = batch.found.values(f"{part}_details_text", rows).to_pylist() if len(rows) else []
-        for row, text in zip(rows.tolist(), texts, strict=True):
-            _complete(reported, row, parse_usage_text(f'{{"{part}_token_details": {text}}}'))
+        _complete(reported, batch, f"{part}_details_text", f'{{"{part}_token_details": %s}}')
     return reported, {name: bad & (columns[name] < 0) for name, bad in unreadable.items()}
 
 
-def _complete(reported: Reported, row: int, counts: dict[str, int]) -> None:
-    """Fills in what a span's numbers do not say, if the text agrees with what they do say."""
-    for name in ("input", "output"):
-        number = getattr(reported, name)[row]
-        if number >= 0 and name in counts and counts[name] != number:
-            return
-    for name, count in counts.items():
-        if getattr(reported, name)[row] < 0:
-            getattr(reported, name)[row] = count
+def _complete(reported: Reported, batch: Batch, field: str, form: str) -> None:
+    """Fills in what a span's numbers do not say, if the text agrees with what they do say.
+
+    `form`: where in usage the text has its place.
+    """
+    rows = batch.found.rows(field)
+    coded = codes(batch.found.values(field, rows))
+    known = [parse_usage_text(form % text) for text in coded.dictionary.to_pylist()]
+    for row, code in zip(rows.tolist(), coded.indices.to_pylist(), strict=True):  # LiteLLM, MLflow
+        counts = known[code]
+        numbers = ((getattr(reported, name)[row], counts.get(name)) for name in ("input", "output"))
+        if any(number >= 0 and said not in (None, number) for number, said in numbers):
+            continue
+        for name, count in counts.items():
+            if getattr(reported, name)[row] < 0:
+                getattr(reported, name)[row] = count
 
 
 def _meaning(batch: Batch, provider: pa.DictionaryArray) -> Meaning:
@@ -255,20 +255,16 @@ def _resource_columns(spans: pa.Table, vocabulary: Vocabulary) -> dict[str, pa.A
     indices = resources.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     parsed = [json.loads(text) if text else {} for text in resources.dictionary.to_pylist()]
     columns: dict[str, pa.Array] = {"process": pa.array(indices.astype(np.int32))}
-    columns["service"] = _looked_up(indices, [r.get("service.name") for r in parsed])
+    services = pa.array([r.get("service.name") for r in parsed], pa.string())
+    columns["service"] = coded_at(services, resources.indices)
     for tag in TAGS:
         aliases = vocabulary.tag_aliases[tag]
         values = [next((r[a] for a in aliases if r.get(a)), None) for r in parsed]
-        columns[f"{tag}_resource"] = _looked_up(indices, values)
+        columns[f"{tag}_resource"] = coded_at(pa.array(values, pa.string()), resources.indices)
     for tag in PINNED_TAGS:
         values = [r.get(f"{PINNED_PREFIX}{tag}") for r in parsed]
-        columns[f"{tag}_pinned"] = _looked_up(indices, values)
+        columns[f"{tag}_pinned"] = coded_at(pa.array(values, pa.string()), resources.indices)
     return columns
-
-
-def _looked_up(indices: np.ndarray, values: Sequence[str | None]) -> pa.DictionaryArray:
-    column = pa.array([*values, None], pa.string())
-    return codes(column.take(pa.array(np.where(indices < 0, len(values), indices))))
 
 
 def _other_meters(batch: Batch) -> tuple[dict[str, pa.Array], np.ndarray]:

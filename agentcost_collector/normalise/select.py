@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.model.tables import codes
+from agentcost_collector.model.tables import coded_at, codes
 
-_NONE = np.iinfo(np.int64).max
 _ENTRY_BITS = 32
 
 
@@ -62,28 +61,20 @@ class Plan:
 class Selection:
     """The winning attribute of every (span, field)."""
 
-    def __init__(self, plan: Plan, entries: Entries, best: np.ndarray) -> None:
-        self._fields = {name: i for i, name in enumerate(plan.fields)}
+    def __init__(self, fields: Mapping[str, slice], entries: Entries, won: np.ndarray) -> None:
+        """`won`: numbers of entries, field by field as in `fields`, by row within a field."""
+        self._fields = fields
         self._entries = entries
-        self._best = best
+        self._won = won
 
     def rows(self, field: str) -> np.ndarray:
         """Spans that have the field, ascending."""
-        return np.flatnonzero(self._best[self._fields[field]] != _NONE)
+        rows: np.ndarray = self._entries.rows[self._won[self._fields[field]]]
+        return rows
 
     def values(self, field: str, rows: np.ndarray) -> pa.StringArray:
         """Text of the field for `rows` (which must have it)."""
         return self._entries.values.take(pa.array(self._entry_numbers(field, rows)))
-
-    def keys(self, field: str, rows: np.ndarray) -> np.ndarray:
-        """Code of the attribute that won, for `rows`; see `key_names`."""
-        codes_: np.ndarray = self._entries.key_codes[self._entry_numbers(field, rows)]
-        return codes_
-
-    @property
-    def key_names(self) -> list[str]:
-        """Attribute names by code."""
-        return self._entries.keys
 
     def text(self, field: str) -> pa.DictionaryArray:
         """The field for all spans; NULL where absent or empty. Text that is JSON loses its
@@ -98,26 +89,32 @@ class Selection:
         return pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), coded.dictionary)
 
     def _entry_numbers(self, field: str, rows: np.ndarray) -> np.ndarray:
-        numbers: np.ndarray = self._best[self._fields[field]][rows] & ((1 << _ENTRY_BITS) - 1)
-        return numbers
+        numbers: np.ndarray = self._won[self._fields[field]]
+        if len(rows) == len(numbers):
+            return numbers
+        return numbers[np.searchsorted(self._entries.rows[numbers], rows)]
 
 
 def select(plan: Plan, entries: Entries, groups: np.ndarray) -> Selection:
     """Applies `plan`; `groups[row]` says which preference a span follows. O(entries)."""
-    best = np.full((len(plan.fields), entries.spans), _NONE, dtype=np.int64)
-    slots = [plan.targets.get(key, ()) for key in entries.keys]
-    width = max((len(s) for s in slots), default=0)
-    for slot in range(width):
-        known = [s[slot] if len(s) > slot else None for s in slots]
-        field_of_key = np.array([k[0] if k else -1 for k in known], dtype=np.int64)
-        rank_of_key = np.array([k[1] if k else np.zeros_like(_any(known)) for k in known])
-        hit = np.flatnonzero(field_of_key[entries.key_codes] >= 0)
-        key = entries.key_codes[hit]
-        row = entries.rows[hit]
-        rank = rank_of_key[key, groups[row]].astype(np.int64)
-        flat = field_of_key[key] * entries.spans + row
-        np.minimum.at(best.reshape(-1), flat, (rank << _ENTRY_BITS) | hit)
-    return Selection(plan, entries, best)
+    targets = [plan.targets.get(key, ()) for key in entries.keys]
+    fed = np.array([len(t) for t in targets], np.int64)
+    times = fed[entries.key_codes]
+    entry = np.repeat(np.arange(len(times)), times)
+    nth = np.arange(len(entry)) - np.repeat(np.cumsum(times) - times, times)
+    target = (np.cumsum(fed) - fed)[entries.key_codes[entry]] + nth
+    field_of = np.array([field for t in targets for field, _ in t], np.int16)
+    rank_of = [ranks for t in targets for _, ranks in t]
+    order = np.argsort(field_of[target], kind="stable")  # by field, then by row as entries are
+    entry, target = entry[order], target[order]
+    row, field = entries.rows[entry], field_of[target]
+    rank = np.stack(rank_of)[target, groups[row]].astype(np.int64) if rank_of else target
+    changes = (field[1:] != field[:-1]) | (row[1:] != row[:-1])
+    first = np.flatnonzero(np.append(True, changes)[: len(entry)])
+    best = np.minimum.reduceat((rank << _ENTRY_BITS) | entry, first) if len(first) else entry
+    ends = np.searchsorted(field[first], np.arange(len(plan.fields) + 1)).tolist()
+    fields = {name: slice(*ends[i : i + 2]) for i, name in enumerate(plan.fields)}
+    return Selection(fields, entries, best & ((1 << _ENTRY_BITS) - 1))
 
 
 def _unquoted(coded: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -125,8 +122,4 @@ def _unquoted(coded: pa.DictionaryArray) -> pa.DictionaryArray:
     if not pc.any(quoted).as_py():
         return coded
     plain = pc.replace_substring_regex(coded.dictionary, r'^"(.*)"$', r"\1")
-    return codes(plain.take(coded.indices))
-
-
-def _any(known: Sequence[tuple[int, np.ndarray] | None]) -> np.ndarray:
-    return next(k[1] for k in known if k)
+    return coded_at(plain, coded.indices)

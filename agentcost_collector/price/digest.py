@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 _AMOUNTS = ("amount", "multiply", "usd")
@@ -24,15 +25,25 @@ def canonical(content: dict[str, Any]) -> bytes:
 
 
 def _plain(value: Any, key: str) -> Any:
+    if isinstance(value, str):
+        return _amount(value) if key in _AMOUNTS else value
     if isinstance(value, dict):
         inside = key if key in _AMOUNTS else None
         return {k: _plain(v, inside or k) for k, v in value.items()}
     if isinstance(value, list):
         return [_plain(v, key) for v in value]
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return _instant(value)
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, str) and key in _AMOUNTS:
-        return f"{Decimal(value).normalize():f}"
     return value
+
+
+@cache
+def _amount(text: str) -> str:
+    return f"{Decimal(text).normalize():f}"
+
+
+@cache
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -62,16 +62,20 @@ class Committer:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            group = self._take_group()
-            if not group:
-                continue
-            payloads = [waiting.payload for waiting in group]
-            outcomes = await loop.run_in_executor(self._thread, self._store_group, payloads)
-            for waiting, outcome in zip(group, outcomes, strict=True):
-                _answer(waiting, outcome)
+            await self._store_next()
+
+    async def _store_next(self) -> None:
+        """Store one group. Nothing of it is held afterwards, for its memory counts as free."""
+        group = self._take_group()
+        if not group:
+            return
+        payloads = [waiting.payload for waiting in group]
+        loop = asyncio.get_running_loop()
+        outcomes = await loop.run_in_executor(self._thread, self._store_group, payloads)
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            _answer(waiting, outcome)
 
     def _take_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []

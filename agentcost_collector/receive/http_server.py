@@ -119,6 +119,7 @@ class Endpoint:
         path, headers = scope["path"], dict(scope["headers"])
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         chunks = _Chunks(receive, self._config.body_wait_s)
+        cancelled = False
         try:
             _check_route(path, scope["method"])
             if path == HEALTH:
@@ -128,15 +129,18 @@ class Endpoint:
             binding = self._admit(scope["headers"], client)
             outcome = await self._export(headers, media, chunks, client[0], binding)
             await _send(send, 200, media, success_body(outcome, media == _JSON))
-            return
         except _GoneError:
             return
         except asyncio.CancelledError:
-            error: BaseException = TransientError("The collector is stopping; send it again.")
-        except Exception as unable:
-            error = unable
+            stopping = TransientError("The collector is stopping; send it again.")
+            failure = failure_of(stopping, self._config.retry_delay_s)
+            cancelled = True
+        except Exception as error:  # not kept any longer: the body would be kept with it
+            failure = failure_of(error, self._config.retry_delay_s)
+        else:
+            return
+        if not cancelled:
             await chunks.drain()
-        failure = failure_of(error, self._config.retry_delay_s)
         as_json = media != _PROTOBUF
         extra = http_headers(failure)
         if failure.http == 405:

@@ -7,6 +7,7 @@ sessions  row = session_id; NULL holds all steps without one, so that sums agree
 chargeback    row = owner_team x team x month; NULL is a row and a column of its own
 unattributed  row = service and reason for which steps have no feature that pays
 spans     row = span kept as evidence
+seals     row = seal of a committed batch
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ import pyarrow as pa
 from agentcost_collector.model.schemas import ENTRIES, MONEY, SIGNED, SPANS, TOKENS
 
 _BOOKING = ("sign", "entry_reason", "booked_at", "journal", "batch_seq", "row_no")
+SEALS = {
+    "journal": "VARCHAR",
+    "batch_seq": "BIGINT",
+    "rows": "BIGINT",
+    "cost_usd": "DECIMAL(38,12)",
+    "batch_hash": "VARCHAR",
+    "files": "VARCHAR[]",
+    "sealed_at": "TIMESTAMP",
+    "prev": "VARCHAR",
+    "seal": "VARCHAR",
+}
+"""Columns of the view `seals`."""
 _PARTITIONS = {"environment": "VARCHAR", "date": "DATE"}
 _STEP_COLUMNS = [name for name in ENTRIES.names if name not in _BOOKING]
 
@@ -48,6 +61,25 @@ def files_view(name: str, files: Sequence[str], columns: pa.Schema, types: Seque
     return (
         f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM read_parquet("
         f"[{listed}], hive_partitioning = true, hive_types = {{{partitions}}})"
+    )
+
+
+def seals_view(files: Sequence[str]) -> str:
+    """View over the chains of seals in `files`."""
+    if not files:
+        typed = ", ".join(f"CAST(NULL AS {of_type}) AS {name}" for name, of_type in SEALS.items())
+        return f"CREATE VIEW seals AS SELECT {typed} WHERE false"
+    as_text = {"cost_usd": "VARCHAR", "sealed_at": "VARCHAR"}
+    columns = ", ".join(f"{name}: '{as_text.get(name, of)}'" for name, of in SEALS.items())
+    typed = ", ".join(
+        f"strptime({name}, '%Y-%m-%dT%H:%M:%SZ') AS {name}"
+        if name == "sealed_at"
+        else f"CAST({name} AS {of_type}) AS {name}"
+        for name, of_type in SEALS.items()
+    )
+    return (
+        f"CREATE VIEW seals AS SELECT {typed} FROM read_json("
+        f"[{', '.join(map(quoted, files))}], format = 'newline_delimited', columns = {{{columns}}})"
     )
 
 

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from agentcost_collector.ledger.reader import LedgerReader, Snapshot
+from agentcost_collector.ledger.seals import chain_files
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql
@@ -65,6 +66,7 @@ _OURS = {
     "spans",
     "rates",
     "budgets",
+    "seals",
 }
 
 
@@ -79,8 +81,9 @@ def open_views(
     snapshot = snapshot_of(data)
     cubes = Cubes.of(data, snapshot, config or Config())
     connection = duckdb.connect(":memory:")
-    _create(connection, snapshot, cubes, rates)
-    _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files, *cubes.readable()])
+    _create(connection, data, snapshot, cubes, rates)
+    readable = [*cubes.readable(), *chain_files(data / _LEDGER_FOLDER)]
+    _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files, *readable])
     return connection
 
 
@@ -103,7 +106,7 @@ def write_views(
         for file in leftovers:
             file.unlink(missing_ok=True)
         with duckdb.connect(str(fresh)) as connection:
-            _create(connection, snapshot, cubes, rates)
+            _create(connection, data, snapshot, cubes, rates)
         fresh.replace(target)
     except (OSError, duckdb.Error) as fault:
         raise ConfigError(f"{output}: cannot be written: {sentence(fault)}") from fault
@@ -133,11 +136,13 @@ def create_tables(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> 
 
 def _create(
     connection: duckdb.DuckDBPyConnection,
+    data: Path,
     snapshot: Snapshot,
     cubes: Cubes,
     rates: pa.Table | None,
 ) -> None:
     create_tables(connection, snapshot)
+    connection.execute(sql.seals_view(chain_files(data / _LEDGER_FOLDER)))
     for statement in (
         sql.steps_view(),
         sql.runs_view(),

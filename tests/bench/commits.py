@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     """Prints two tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.commits", description=__doc__)
     parser.add_argument("--commits", type=int, default=10_000, help="default: 10000")
-    parser.add_argument("--steps", type=int, default=200_000, help="default: 200000")
+    parser.add_argument("--steps", type=int, default=40_000, help="default: 40000")
     options = parser.parse_args(arguments)
     points = [count for count in (10, 200, 1_000, 10_000) if count <= options.commits]
     names = ("commits", "open", "commit", "query", "data files", "log entries", "index KiB")
@@ -99,27 +99,27 @@ def timed(work: Callable[[], None]) -> float:
 
 
 def bytes_per_step(steps: int) -> Table:
-    """Of copies of the recordings, by table and compression of what is merged."""
-    table = Table("zstd level", "ledger, bytes per step", "spans, bytes per step", "merge CPU s")
-    for level in (0, 1, 3, 9, 15):
-        with tempfile.TemporaryDirectory(prefix="agentcost-bench-") as folder:
-            data = Path(folder) / "data"
-            fill(data, steps)
-            config = Config(compact_zstd_level=max(level, 1), compact_rows=10**6)
-            begin = time.process_time()
-            if level:
-                with Ledger.open(data / "ledger", "bench", config) as ledger:
-                    for piece in ledger.upkeep(time.time_ns() + 60 * DAY_NS):
-                        assert not piece.refused, piece.refused
-            used_s = time.process_time() - begin
-            snapshot = LedgerReader(data / "ledger").snapshot()
-            sizes = (
-                sum(Path(file).stat().st_size for file in files) / snapshot.ledger_rows
-                for files in (snapshot.ledger_files, snapshot.span_files)
-            )
-            title = str(level) if level else "not merged"
-            table.add_row(title, *(f"{size:.1f}" for size in sizes), f"{used_s:.1f}")
+    """Of copies of the recordings, in many small commits of one day and then merged."""
+    table = Table("", "ledger, bytes per step", "spans, bytes per step", "merge CPU s")
+    with tempfile.TemporaryDirectory(prefix="agentcost-bench-") as folder:
+        data = Path(folder) / "data"
+        fill(data, steps, copies_per_commit=5, period_ns=DAY_NS // 2)
+        table.add_row("small files", *sizes(data), "")
+        begin = time.process_time()
+        with Ledger.open(data / "ledger", "bench", Config()) as ledger:
+            for piece in ledger.upkeep(time.time_ns() + 60 * DAY_NS):
+                assert not piece.refused, piece.refused
+        table.add_row("merged", *sizes(data), f"{time.process_time() - begin:.1f}")
     return table
+
+
+def sizes(data: Path) -> list[str]:
+    """Bytes of both tables' live files per step."""
+    snapshot = LedgerReader(data / "ledger").snapshot()
+    return [
+        f"{sum(Path(file).stat().st_size for file in files) / snapshot.ledger_rows:.1f}"
+        for files in (snapshot.ledger_files, snapshot.span_files)
+    ]
 
 
 if __name__ == "__main__":

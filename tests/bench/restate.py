@@ -55,7 +55,12 @@ def main(arguments: list[str]) -> None:
     Console(width=120).print(table)
 
 
-def fill(data: Path, steps: int) -> None:
+def fill(
+    data: Path,
+    steps: int,
+    copies_per_commit: int = COPIES_PER_COMMIT,
+    period_ns: int = WEEK_NS,
+) -> None:
     """Settles enough copies of the recordings for `steps` steps."""
     keep_freed_memory()
     spans = decode(body for name in MEASURED for body in requests_of(name))
@@ -64,10 +69,10 @@ def fill(data: Path, steps: int) -> None:
         settler = Settler(ledger, Rulebook.of(settings), settings)
         _, of_one = settler.settle(copies(spans, 1, 0, START_NS, 0), {}, START_NS)
         count = -(-steps // of_one)
-        for first in range(1, count, COPIES_PER_COMMIT):
-            many = min(COPIES_PER_COMMIT, count - first)
-            part = copies(spans, many, first, START_NS, WEEK_NS // count)
-            settler.settle(part, {}, START_NS + WEEK_NS)
+        for first in range(1, count, copies_per_commit):
+            many = min(copies_per_commit, count - first)
+            part = copies(spans, many, first, START_NS, period_ns // count)
+            settler.settle(part, {}, START_NS + period_ns)
 
 
 def scenarios(folder: Path) -> list[tuple[str, list[str]]]:

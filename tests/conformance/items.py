@@ -16,8 +16,6 @@ class Item(NamedTuple):
     """Tests outside `tests/conformance`, as FILE::NAME."""
 
 
-_OPEN = "Not yet tested by this list."
-
 ITEMS = (
     Item(1, "M", "Take gzip and uncompressed requests", "Both, everywhere; deflate on gRPC"),
     Item(2, "S", "gRPC on 4317, HTTP on 4318", "As defaults, on the loopback address"),
@@ -118,7 +116,17 @@ ITEMS = (
     Item(26, "M", "The answer has the request's media type", "Answers are not compressed"),
     Item(27, "S", "A delay that lets senders succeed", "`receive.retry_delay_s`, 1 s"),
     Item(28, "O", "The delay wherever clients look", "Status, trailer, Retry-After"),
-    Item(29, "O", "Failed authentication: UNAUTHENTICATED, 401", _OPEN),
+    Item(
+        29,
+        "O",
+        "Failed authentication: UNAUTHENTICATED, 401",
+        "PERMISSION_DENIED, 403 without the scope; logged and counted",
+        (
+            "tests/receive/test_doors.py::test_29_both_protocols_ask_for_a_token_and_say_so",
+            "tests/access/test_token_gate.py::test_refusals_are_told_counted_and_not_repeated",
+            "tests/access/test_token_gate.py::test_old_and_new_overlap",
+        ),
+    ),
     Item(
         30,
         "O",
@@ -225,14 +233,35 @@ ITEMS = (
             "tests/test_pipeline.py::test_any_split_and_order_ends_in_the_same_steps",
         ),
     ),
-    Item(57, "O", "No header says who pays", "Headers and metadata are not read"),
+    Item(
+        57,
+        "O",
+        "No header says who pays",
+        "A token may; no other header is read",
+        ("tests/receive/test_doors.py::test_57_a_token_pins_and_no_header_does",),
+    ),
     Item(58, "O", "Health", "GET /healthz on the HTTP port"),
-    Item(59, "O", "TLS, mTLS, tokens", _OPEN),
+    Item(
+        59,
+        "O",
+        "TLS, mTLS, tokens",
+        "TLS 1.2 and newer; certificates are read again when they change",
+        (
+            "tests/receive/test_tls.py::test_59_both_listeners_speak_tls",
+            "tests/receive/test_tls.py::test_59_mutual_tls_wants_a_certificate_of_its_authority",
+            "tests/receive/test_tls.py::test_59_a_new_certificate_is_used_without_a_restart",
+            "tests/receive/test_doors.py::test_a_good_token_is_let_in",
+        ),
+    ),
     Item(
         60,
         "O",
         "Warn when others can reach the listener",
         "One warning for each address beyond this machine",
-        ("tests/receive/test_receiver.py::test_listening_beyond_this_machine_is_said_aloud",),
+        (
+            "tests/receive/test_receiver.py::test_listening_beyond_this_machine_is_said_aloud",
+            "tests/receive/test_doors.py::test_60_the_warning_says_what_is_missing",
+            "tests/receive/test_tls.py::test_60_no_warning_where_tls_asks_for_a_certificate",
+        ),
     ),
 )

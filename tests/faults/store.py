@@ -44,10 +44,15 @@ def rulebook() -> Rulebook:
     return Rulebook.of(Settings())
 
 
+def body_of(number: int) -> bytes:
+    """One delivery as a request."""
+    return draw(_RUN.format(n=number)).body()
+
+
 @functools.cache
 def spans_of(number: int) -> pa.Table:
     """SPANS of one delivery: two rows."""
-    return decode([draw(_RUN.format(n=number)).body()])
+    return decode([body_of(number)])
 
 
 _CHARGES: dict[tuple[str, ...], pa.Table] = {}

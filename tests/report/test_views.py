@@ -31,6 +31,7 @@ VIEWS = (
     "spans",
     "rates",
     "budgets",
+    "seals",
 )
 NOT_IN_STEPS = {"sign", "entry_reason", "booked_at", "journal", "batch_seq", "row_no"}
 
