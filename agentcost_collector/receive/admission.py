@@ -86,10 +86,10 @@ class Admission:
                 await turn.granted
         except BaseException as error:
             if turn.granted.done() and not turn.granted.cancelled():
-                self._give_back(sender, size)
-            else:
-                sender.waiting.remove(turn)
-                self.waiting -= 1
+                self._take(sender, -size)
+            elif turn in sender.waiting:
+                self._leave(sender, turn)
+            self._grant()
             if isinstance(error, TimeoutError):
                 raise self._full() from None
             raise
@@ -100,21 +100,26 @@ class Admission:
         """Ends the waiting for requests that arrive slowly, whose memory others wait for."""
         now_s = asyncio.get_running_loop().time()
         for began_s, limit in self._arriving.values():
-            if now_s - began_s >= self._wait_s / 2:
+            if now_s - began_s >= self._wait_s / 2 and not limit.expired():
                 limit.reschedule(now_s)
 
-    def _give_back(self, sender: _Sender, size: int) -> None:
-        """Free `size` bytes and hand them to those who wait, one sender after the other."""
-        self._take(sender, -size)
-        if not self.waiting:
-            return
-        for name, each in list(self._senders.items()):
-            while each.waiting and self._fits(each, each.waiting[0].size, each.waiting[0].spare):
-                turn = each.waiting.popleft()
-                self.waiting -= 1
-                self._take(each, turn.size)
-                turn.granted.set_result(None)
-                self._senders[name] = self._senders.pop(name)  # the last in line from now on
+    def _leave(self, sender: _Sender, turn: _Turn) -> None:
+        sender.waiting.remove(turn)
+        self.waiting -= 1
+
+    def _grant(self) -> None:
+        """Hand what is free to those who wait, one sender after the other."""
+        for name, each in list(self._senders.items()) if self.waiting else ():
+            for turn in list(each.waiting):
+                if turn.granted.cancelled():  # it was given up, and its task does not know yet
+                    self._leave(each, turn)
+                elif self._fits(each, turn.size, turn.spare):
+                    self._leave(each, turn)
+                    self._take(each, turn.size)
+                    turn.granted.set_result(None)
+                    self._senders[name] = self._senders.pop(name)  # the last in line from now on
+                else:
+                    break
 
 
 class Lease:
@@ -162,8 +167,9 @@ class Lease:
     def shrink(self, size: int) -> None:
         """Hold no more than `size` bytes from now on."""
         if size < self._size:
-            self._admission._give_back(self._sender, self._size - size)
+            self._admission._take(self._sender, size - self._size)
             self._size = size
+            self._admission._grant()
 
     def release(self) -> None:
         """Give everything back; a second call does nothing."""

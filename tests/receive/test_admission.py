@@ -145,6 +145,42 @@ def test_a_turn_that_comes_as_its_sender_leaves_is_passed_on():
     asyncio.run(main())
 
 
+def test_bytes_that_come_free_as_a_turn_is_given_up_are_not_lost():
+    """A sender that gives up, or is put off, in the moment before bytes are given back: whoever
+    gives them back does not fail, and the next in line gets them."""
+
+    async def main():
+        admission = Admission(10, SOON_S)
+        first, gone, next_one = (admission.lease(name) for name in ("a", "b", "b"))
+        await first.reserve(10)
+        leaving = asyncio.create_task(gone.reserve(10))
+        staying = asyncio.create_task(next_one.reserve(10))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        first.release()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await staying
+        assert (admission.bytes_now, admission.waiting) == (10, 0)
+
+    asyncio.run(main())
+
+
+def test_a_large_turn_that_is_given_up_lets_smaller_ones_go():
+    """What waits behind it and has room is let in at once, not when bytes come free next."""
+
+    async def main():
+        admission = Admission(10, SOON_S)
+        await admission.lease("a").reserve(4)
+        large = asyncio.create_task(admission.lease("b").reserve(10))
+        small = asyncio.create_task(admission.lease("b").reserve(5))
+        await asyncio.sleep(0)
+        large.cancel()
+        await small
+        assert (admission.bytes_now, admission.waiting) == (9, 0)
+
+    asyncio.run(main())
+
+
 def test_the_line_is_bounded(monkeypatch):
     """Only so many wait, one sender at most half of them; more are put off at once."""
 
