@@ -17,10 +17,10 @@ from agentcost_collector.ledger import Ledger
 from agentcost_collector.model.errors import PermanentError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
-from agentcost_collector.pipeline import Settler, slices_of_traces
 from agentcost_collector.price import archived_set
 from agentcost_collector.recordings import read_requests
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler, slices_of_traces
 from agentcost_collector.user_id_key import read_user_id_key
 
 _REPLAY = "replay"

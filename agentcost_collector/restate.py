@@ -29,9 +29,9 @@ from agentcost_collector.ledger import History, Ledger, Period, Slice
 from agentcost_collector.model.reasons import CostStatus
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
-from agentcost_collector.pipeline import linking_to
 from agentcost_collector.price import archived_set
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import linking_to
 
 _RESTATE = "restate"
 _CORRECTION = "restated"

@@ -14,9 +14,10 @@ from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger, LedgerReader
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.schemas import REJECTS
-from agentcost_collector.pipeline import Follower, Progress, Settler
+from agentcost_collector.pipeline import Follower, Progress
 from agentcost_collector.report import open_views
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler
 from tests.support.recordings import names, requests_of
 from tests.support.trees import draw, drawn_in
 from tests.support.walked import decode

@@ -15,10 +15,10 @@ import pytest
 from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger, LedgerReader, Period
 from agentcost_collector.model.schemas import SPANS
-from agentcost_collector.pipeline import Settler
 from agentcost_collector.report import open_views
 from agentcost_collector.restate import Outside, Restated, restate
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler
 from tests.support.cards import with_output_price
 from tests.support.copies import copies
 from tests.support.recordings import ROOT, names, requests_of

@@ -12,8 +12,8 @@ from agentcost_collector.ledger import Ledger, LedgerReader
 from agentcost_collector.ledger.config import Config as LedgerConfig
 from agentcost_collector.model.schemas import ENTRIES
 from agentcost_collector.model.tables import concat
-from agentcost_collector.pipeline import Settler
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler
 from tests.cli.command import agentcost, parse_facts
 from tests.support.copies import copies
 from tests.support.recordings import requests_of

@@ -5,9 +5,9 @@ from pathlib import Path
 from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger
-from agentcost_collector.pipeline import Settler
 from agentcost_collector.price import archived_set
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler
 from tests.cli.command import agentcost, parse_facts
 from tests.support.copies import copies
 from tests.support.recordings import requests_of

@@ -22,8 +22,8 @@ from rich.table import Table
 from agentcost_collector.kernel import Rulebook
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
-from agentcost_collector.pipeline import Settler
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler
 from tests.support.cards import with_output_price
 from tests.support.collector import environment
 from tests.support.copies import copies

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from agentcost_collector import kernel, pipeline
+from agentcost_collector import kernel
+from agentcost_collector import settle as settling
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.journal import JournalReader
 from agentcost_collector.kernel import Rulebook
@@ -26,7 +27,7 @@ STAGES: tuple[tuple[object, str, str], ...] = (
     (kernel, "normalise_spans", "normalise"),
     (kernel, "attribute_steps", "attribute"),
     (kernel, "price_steps", "price"),
-    (pipeline, "book_charges", "book"),
+    (settling, "book_charges", "book"),
     (Ledger, "booked", "look up"),
     (Ledger, "commit", "write"),
 )

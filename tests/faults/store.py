@@ -20,7 +20,7 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agentcost_collector import pipeline
+from agentcost_collector import settle
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, in_order, kernel
 from agentcost_collector.ledger import Ledger
@@ -87,7 +87,7 @@ class Service:
         """Opens the ledger, settles all that was received, trims the journal."""
         ids = self._reader.journal_id
         with (
-            mock.patch.object(pipeline, "kernel", _remembered),
+            mock.patch.object(settle, "kernel", _remembered),
             Ledger.open(self._settings.ledger_path, ids, self._settings.ledger) as ledger,
         ):
             follower = Follower(self._reader, ledger, rulebook(), self._settings)

@@ -10,14 +10,14 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector import pipeline
+from agentcost_collector import pipeline, settle
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.journal import Journal
 from agentcost_collector.ledger.lookup import Lookup
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
-from agentcost_collector.pipeline import Settler
 from agentcost_collector.settings import Settings
+from agentcost_collector.settle import Settler
 from tests.sim import machine
 
 
@@ -60,7 +60,7 @@ def ignores_late_spans() -> AbstractContextManager[object]:
     def deaf(
         self: Settler, closed: pa.Table, state: Mapping[str, int], now_ns: int
     ) -> tuple[int, int]:
-        known = self._ledger.booked(*pipeline._spread(closed)).spans["trace_id"]
+        known = self._ledger.booked(*settle._spread(closed)).spans["trace_id"]
         new = pc.invert(pc.is_in(closed["trace_id"], value_set=pc.unique(known)))
         return settle(self, closed.filter(new), state, now_ns)
 
@@ -69,13 +69,13 @@ def ignores_late_spans() -> AbstractContextManager[object]:
 
 def never_takes_back() -> AbstractContextManager[object]:
     """Corrections add what is wanted and leave what stands."""
-    book = pipeline.book_charges
+    book = settle.book_charges
 
     def adding(*arguments: Any, **named: Any) -> pa.Table:
         entries = book(*arguments, **named)
         return entries.filter(pc.greater(entries["sign"], 0))
 
-    return mock.patch.object(pipeline, "book_charges", adding)
+    return mock.patch.object(settle, "book_charges", adding)
 
 
 def leaves_linked_runs() -> AbstractContextManager[object]:
