@@ -47,9 +47,9 @@ def replay(
     from agentcost_collector.replay import replay as replay_files
     from agentcost_collector.telemetry import configure_logging
 
+    files = find_recordings(paths)
     settings = writing(settings_from(config, data, rate_cards, policy=policy))
     configure_logging(settings.log_level)
-    files = find_recordings(paths)
     keep_freed_memory()
     with _progress() as progress:
         tally = replay_files(files, settings, progress)

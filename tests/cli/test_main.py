@@ -152,8 +152,9 @@ def test_interrupted() -> None:
             text=True,
             env=environment(),
         )
-        connection, _ = silent.accept()  # it is sending now, and waits for an answer
-        process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=60)
-        connection.close()
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1)  # it has begun to send
+            process.send_signal(signal.SIGINT)  # it waits for an answer
+            output = process.communicate(timeout=60)
     assert (process.returncode, *output) == (130, "", "")

@@ -42,7 +42,7 @@ def _days(data: Path, config: Config, view: str) -> dict:
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(batches, zones, st.data())
 def test_cubes_are_the_ledger(drawn: list, zone: str, choice: st.DataObject) -> None:
     """After every commit, rolled up or not, and through reversals: the same sums by day of the
