@@ -65,6 +65,8 @@ def heads(ledger: Path, now_ns: int) -> str:
             raise CorruptionError(
                 f"{ledger}/seals/{name}.jsonl: a line is damaged; run agentcost verify"
             ) from damaged
+        if not seals:  # a crash cut its first line
+            continue
         costs = [Decimal(seal.cost_usd) for seal in seals if seal.cost_usd is not None]
         head = {
             "journal": name,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcost_collector.anchor import Anchoring, Config
+from agentcost_collector.anchor import Anchoring, Config, heads
 from tests.cli.command import agentcost, refusal
 from tests.verify.sealed import BATCHES, NAME, fill
 
@@ -87,3 +87,12 @@ def test_the_service_anchors_once_an_interval(data: Path, tmp_path: Path) -> Non
     assert len(file.read_text().splitlines()) == 3
     refused = Anchoring(data / "ledger", Config(command="exit 1"))
     refused.step(0, HOUR_NS)
+
+
+def test_a_chain_that_a_crash_left_empty_has_no_head(data: Path) -> None:
+    """The other chains are put away all the same."""
+    empty = data / "ledger" / "seals" / "00000000000e.jsonl"
+    empty.write_bytes(b"")
+    names = [json.loads(line)["journal"] for line in heads(data / "ledger", 0).splitlines()]
+    empty.unlink()
+    assert names == [NAME]
