@@ -151,6 +151,8 @@ def test_interrupted() -> None:
             stderr=subprocess.PIPE,
             text=True,
             env=environment(),
+            # a shell that starts the tests in the background has Ctrl-C ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         connection, _ = silent.accept()
         with connection:

@@ -17,7 +17,7 @@ from tests.faults.crew import Crew
 pytestmark = pytest.mark.slow
 
 PARTS = range(4)
-CLONES = int(os.environ.get("CLONES", "500"))
+CLONES = int(os.environ.get("CLONES", "200"))
 SEED = int(os.environ.get("SEED", "6"))
 KILLS = (*(f"fsync:{n}" for n in (3, 6, 9, 12, 16)), "fdatasync:2")
 """The sync before which the second process of each recorded history is killed: what it wrote is
