@@ -9,6 +9,7 @@ DECIMAL(38,12).
 """
 
 from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import FORMS, Period, Span, day_of
 from agentcost_collector.report.query import select, write_parquet
 from agentcost_collector.report.roll_up import RolledUp, roll_up
 from agentcost_collector.report.showback import SHOWBACK, Totals, totals
@@ -18,13 +19,17 @@ from agentcost_collector.report.views import BUDGETS, RATES, open_views, write_v
 
 __all__ = [
     "BUDGETS",
+    "FORMS",
     "RATES",
     "SHOWBACK",
     "SPEND",
     "Config",
+    "Period",
     "RolledUp",
+    "Span",
     "Totals",
     "allocated_entries",
+    "day_of",
     "hourly_spend",
     "open_views",
     "roll_up",
