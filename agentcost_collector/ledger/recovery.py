@@ -125,9 +125,16 @@ def _damaged_checkpoints(log: Path, versions: set[int]) -> list[Damage]:
         for path in checkpoints[-1:]
         if not _is_readable(path)
     ]
-    if pointer.exists() and (found or read_json(pointer) is None):
+    if pointer.exists() and (found or not _points(pointer, checkpoints)):
         found.append(Damage(pointer, "pointer", False))
     return found
+
+
+def _points(pointer: Path, checkpoints: list[Path]) -> bool:
+    """Whether it can be read and names a checkpoint that is there: its name may have reached the
+    disk when that of the checkpoint had not."""
+    named = read_json(pointer)
+    return named is not None and named.get("version") in [version_of(c) for c in checkpoints]
 
 
 def _make_durable(log: Path, acknowledged: int) -> None:

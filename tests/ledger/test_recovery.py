@@ -137,7 +137,7 @@ def test_a_torn_creation_is_made_again(tmp_path, table):
     again.close()
 
 
-@pytest.mark.parametrize("damage", ["checkpoint", "pointer", "both"])
+@pytest.mark.parametrize("damage", ["checkpoint", "pointer", "both", "checkpoint lost"])
 def test_a_torn_checkpoint_is_moved_aside(tmp_path, damage):
     """The log entries say the same as the checkpoint: it goes, nothing else changes."""
     ledger = opened(tmp_path)
@@ -150,6 +150,8 @@ def test_a_torn_checkpoint_is_moved_aside(tmp_path, damage):
         checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     if damage in ("pointer", "both"):
         (log / "_last_checkpoint").write_bytes(b"")
+    if damage == "checkpoint lost":  # its name had not reached the disk, the pointer had
+        max(log.glob("*.checkpoint.parquet")).unlink()
     again = opened(tmp_path)
     assert again.state == {"position": 3}
     commit(again, 4)
