@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
 from agentcost_collector.anchor import Anchoring
@@ -28,20 +29,23 @@ from agentcost_collector.kernel import Rulebook, keep_of
 from agentcost_collector.ledger import Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, registry_of
-from agentcost_collector.metrics_port import served
+from agentcost_collector.metrics_port import Check, served
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
+from agentcost_collector.readiness import Readiness, held
 from agentcost_collector.receive import Addresses, Receiver
+from agentcost_collector.receiver_metrics import ReceiverMetrics
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler, settled, slices_of_traces
 from agentcost_collector.user_id_key import read_user_id_key
 
 log = structlog.get_logger(__name__)
 
+HEALTHZ, READYZ = "/healthz", "/readyz"
 _RETRY_S = 2
 _RELEASE_S = 0.5
 _RECEIVER_KEEPS_MIB = 32  # most groups of requests take less; it is beside the limit of their bytes
@@ -74,23 +78,34 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
     keep_freed_memory(_RECEIVER_KEEPS_MIB)
     journal = Journal.open(settings.journal_path, settings.journal)
-    store = into_journal(settings, journal)
+    gate = _gate(settings)
+    readiness = Readiness(journal, settings.journal_path, settings.pipeline_lock_path)
+    registry = CollectorRegistry()
+    counters = JournalReader.open(settings.journal_path, settings.journal)
+    metrics = ReceiverMetrics(
+        registry, counters, settings.progress_path, gate.refused, lambda: not readiness.faults
+    )
+    store = readiness.watched(metrics.timed(into_journal(settings, journal)))
 
     async def serve() -> None:
-        receiver = Receiver(
-            settings.receive, store, json_to_protobuf, time.time_ns, _gate(settings)
-        )
+        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns, gate)
+        metrics.receiver = receiver
         ready(await receiver.start())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         while not await _waited(stop, _RELEASE_S):
             await asyncio.to_thread(_release, journal)
+            await receiver.tell(await asyncio.to_thread(readiness.look))
+        readiness.stopping()
         await receiver.stop(settings.stop_grace_s)
 
+    checks: dict[str, Check] = {HEALTHZ: lambda: (), READYZ: lambda: readiness.faults}
     try:
-        asyncio.run(serve())
+        with served(registry, settings.health, settings.receive.tls, gate, "health", checks):
+            asyncio.run(serve())
     finally:
+        counters.close()
         journal.close()
 
 
@@ -143,6 +158,7 @@ def run_pipeline(settings: Settings) -> None:
     metrics = Metrics()
     anchoring = Anchoring(settings.ledger_path, settings.anchor)
     with (
+        held(settings.pipeline_lock_path),
         JournalReader.open(settings.journal_path, settings.journal) as journal,
         served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
     ):
