@@ -26,9 +26,6 @@ from agentcost_collector.receive.tls import Certificates, TlsConfig, certificate
 
 _log = structlog.get_logger(__name__)
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""Upper bounds of the buckets of every histogram of ours."""
-
 _CLIENT_WAIT_S = 30
 
 Check = Callable[[], Sequence[str]]

@@ -13,11 +13,11 @@ import json
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
 from agentcost_collector.anchor import Anchoring
@@ -80,10 +80,9 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     journal = Journal.open(settings.journal_path, settings.journal)
     gate = _gate(settings)
     readiness = Readiness(journal, settings.journal_path, settings.pipeline_lock_path)
-    registry = CollectorRegistry()
     counters = JournalReader.open(settings.journal_path, settings.journal)
     metrics = ReceiverMetrics(
-        registry, counters, settings.progress_path, gate.refused, lambda: not readiness.faults
+        counters, settings.progress_path, gate.refused, lambda: not readiness.faults
     )
     store = readiness.watched(metrics.timed(into_journal(settings, journal)))
 
@@ -102,7 +101,9 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
 
     checks: dict[str, Check] = {HEALTHZ: lambda: (), READYZ: lambda: readiness.faults}
     try:
-        with served(registry, settings.health, settings.receive.tls, gate, "health", checks):
+        with served(
+            registry_of(metrics), settings.health, settings.receive.tls, gate, "health", checks
+        ):
             asyncio.run(serve())
     finally:
         counters.close()
@@ -156,7 +157,7 @@ def run_pipeline(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
     metrics = Metrics()
-    anchoring = Anchoring(settings.ledger_path, settings.anchor)
+    anchoring = Anchoring(settings.ledger_path, settings.anchor, metrics.anchored)
     with (
         held(settings.pipeline_lock_path),
         JournalReader.open(settings.journal_path, settings.journal) as journal,
@@ -167,6 +168,7 @@ def run_pipeline(settings: Settings) -> None:
                 _let_others(settings, stop)
                 _follow(journal, rulebook, settings, metrics, anchoring, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
+                metrics.failed()
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
 
@@ -218,6 +220,7 @@ class Follower:
         self._settler = Settler(ledger, rulebook, settings, self._metrics)
         self._settings = settings
         self._open = OpenTraces(settings.assemble)
+        self._received: deque[tuple[int, int]] = deque()  # position and instant of what is open
         self._position = journal.first() - 1
         position = max(ledger.state.get("position", 0), self._position)
         self.progress = Progress(position, journal.spans_through(position))
@@ -252,6 +255,9 @@ class Follower:
         for batch in self._journal.after(self._position, self._settings.read_bytes_max):
             self._open.add(batch.position, batch.spans, steady_ns)
             self._position = batch.position
+            if batch.spans.num_rows:
+                received_ns = batch.spans["received_at_ns"][0].as_py()
+                self._received.append((batch.position, received_ns))
             if batch.position > self.progress.position:
                 self.progress.position = batch.position
                 self.progress.spans_read += batch.spans.num_rows
@@ -268,12 +274,18 @@ class Follower:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
+        lowest = self._open.lowest_position()
+        while self._received and (lowest is None or self._received[0][0] < lowest):
+            self._received.popleft()
         self._metrics.reached(
+            oldest_ns=self._received[0][1] if self._received else None,
             journal_position=self._journal.head(),
             read_position=self.progress.position,
             spans_waiting=self._journal.totals().spans_acknowledged - self.progress.spans_read,
             spans_open=self.progress.spans_open,
             traces_open=self.progress.traces_open,
+            ledger_batch=self._ledger.batch_seq,
+            index_traces=self._ledger.index_traces,
         )
         self.progress.spans_settled = self._state.get("spans_settled", 0)
         self.progress.spans_repeated = self._state.get("spans_repeated", 0)

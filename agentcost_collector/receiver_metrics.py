@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agentcost_collector.duration import Durations
 from agentcost_collector.journal import JournalReader
-from agentcost_collector.metrics_port import SECONDS
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.receive import Receiver
@@ -32,7 +31,6 @@ class ReceiverMetrics(Collector):
 
     def __init__(
         self,
-        registry: CollectorRegistry,
         journal: JournalReader,
         progress: Path,
         gate_refusals: Mapping[str, int],
@@ -49,18 +47,8 @@ class ReceiverMetrics(Collector):
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._oldest: tuple[int, int | None] = (0, None)
-        self._commits = Histogram(
-            "agentcost_group_commit_seconds",
-            "Time from a group of requests to its durable commit.",
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._bytes = Counter(
-            "agentcost_receive_bytes",
-            "Bytes of the requests that were stored, decompressed.",
-            registry=registry,
-        )
-        registry.register(self)
+        self._commits = Durations()
+        self._bytes = 0
 
     def timed(self, store: Store) -> Store:
         """`store`, with every group that it keeps counted."""
@@ -68,14 +56,21 @@ class ReceiverMetrics(Collector):
         def keep(payloads: Sequence[Payload]) -> Sequence[Outcome]:
             began = time.perf_counter()
             outcomes = store(payloads)
-            self._commits.observe(time.perf_counter() - began)
-            self._bytes.inc(sum(len(payload.body) for payload in payloads))
+            self._commits.add(time.perf_counter() - began)
+            self._bytes += sum(len(payload.body) for payload in payloads)
             return outcomes
 
         return keep
 
     def collect(self) -> Iterator[Metric]:
-        """Everything that is not counted by itself."""
+        """Everything."""
+        yield self._commits.family(
+            "agentcost_group_commit_seconds",
+            "Time from a group of requests that wait to its durable commit.",
+        )
+        yield _counter(
+            "receive_bytes", "Bytes of requests that were stored, decompressed.", self._bytes
+        )
         yield _gauge("ready", "1 where the service is ready, as /readyz says.", self._is_ready())
         if self.receiver:
             yield from _of_requests(self.receiver)

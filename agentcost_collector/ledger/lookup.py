@@ -60,6 +60,11 @@ class Lookup:
         lookup._catch_up((index.since_ns or 0) - (AHEAD_NS if rebuilt or stale else 0))
         return lookup
 
+    @property
+    def traces(self) -> int:
+        """Traces that are indexed, links to them included."""
+        return self._index.size
+
     def close(self) -> None:
         """Close the index."""
         self._index.close()

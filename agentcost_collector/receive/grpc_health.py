@@ -36,11 +36,11 @@ class Health(HealthServicer):  # type: ignore[misc]
                 told = status
                 await context.write(HealthCheckResponse(status=status))
             async with self._changed:
-                if self._ended and (told == self._status or not known):
+                if known and told != self._status:
+                    continue
+                if self._ended:
                     return
-                await self._changed.wait_for(
-                    lambda told=told: self._ended or (known and self._status != told)
-                )
+                await self._changed.wait()
 
     async def tell(self, ready: bool) -> None:
         """What is answered from now on; serving at first."""
