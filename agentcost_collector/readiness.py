@@ -35,6 +35,7 @@ class Readiness:
         self._folder = folder
         self._pipeline_lock = pipeline_lock
         self._store_failed = False
+        self._ceased = False
 
     def watched(self, store: Store) -> Store:
         """`store`, whose failures are noted until a write succeeds."""
@@ -51,13 +52,14 @@ class Readiness:
         return watch
 
     def look(self) -> bool:
-        """Brings `faults` up to date, and says in the log where readiness changed. True: ready."""
+        """Brings `faults` up to date; the log has when it ceased to be ready, and was again."""
         before, self.faults = self.faults, tuple(self._found())
-        if bool(before) != bool(self.faults):
-            if self.faults:
-                _log.error("not_ready", faults=list(self.faults))
-            else:
-                _log.info("ready")
+        if self.faults and not before:
+            _log.error("not_ready", faults=list(self.faults))
+            self._ceased = True
+        elif self._ceased and not self.faults:
+            _log.info("ready_again")
+            self._ceased = False
         return not self.faults
 
     def stopping(self) -> None:

@@ -41,8 +41,10 @@ def test_ready_is_a_pipeline_that_lives(journal: Journal, tmp_path: Path) -> Non
             assert ready.look()
             assert ready.faults == ()
         assert not ready.look()
+        with held(lock):
+            assert ready.look()
         ready.stopping()
-    assert [line["event"] for line in logged] == ["ready", "not_ready"]
+    assert [line["event"] for line in logged] == ["not_ready", "ready_again"]
     assert ready.faults == ("The service is stopping.",)
 
 
