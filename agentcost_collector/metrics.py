@@ -72,7 +72,13 @@ class Spend:
 class Metrics(Collector):
     """All metrics of the process; written by the pipeline's thread, read by the server's."""
 
-    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        clock_ns: Callable[[], int] = time.time_ns,
+        told: Callable[[pa.Table], None] = lambda _: None,
+    ) -> None:
+        """`told` gets what is booked, too."""
+        self._told = told
         self.settles = Durations()
         """Of slices of closed traces, from their kernel run to their last commit."""
         self.commits = Durations()
@@ -109,6 +115,7 @@ class Metrics(Collector):
     def booked(self, entries: pa.Table) -> None:
         """ENTRIES that a commit has made durable."""
         spend = _grouped(entries)
+        self._told(entries)
         with self._lock:
             if self._spend:
                 self._spend.add(spend, self._clock_ns())
@@ -199,10 +206,11 @@ _GAUGES = {
 }
 
 
-def registry_of(metrics: Collector) -> CollectorRegistry:
+def registry_of(*collectors: Collector) -> CollectorRegistry:
     """What a scrape reads."""
     registry = CollectorRegistry()
-    registry.register(metrics)
+    for collector in collectors:
+        registry.register(collector)
     return registry
 
 

@@ -22,6 +22,7 @@ import structlog
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
 from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces
+from agentcost_collector.canary.canary import Canary
 from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
@@ -156,17 +157,19 @@ def run_pipeline(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
-    metrics = Metrics()
+    canary = Canary(settings.canary, settings.receive.http, settings.receive.tls)
+    metrics = Metrics(told=canary.booked)
+    scraped = registry_of(metrics, canary)
     anchoring = Anchoring(settings.ledger_path, settings.anchor, metrics.anchored)
     with (
         held(settings.pipeline_lock_path),
         JournalReader.open(settings.journal_path, settings.journal) as journal,
-        served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
+        served(scraped, settings.metrics, settings.receive.tls, _gate(settings)),
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, anchoring, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, canary, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 metrics.failed()
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
@@ -188,6 +191,7 @@ def _follow(
     settings: Settings,
     metrics: Metrics,
     anchoring: Anchoring,
+    canary: Canary,
     stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
@@ -198,6 +202,7 @@ def _follow(
         caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
             anchoring.step(time.time_ns(), time.monotonic_ns())
+            canary.step(time.time_ns())
             moved = follower.step(time.time_ns(), time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)

@@ -30,6 +30,7 @@ from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
+from agentcost_collector.canary.config import Config as CanaryConfig
 from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.decode.keep import CONTENT
 from agentcost_collector.journal.config import Config as JournalConfig
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
     anchor: AnchorConfig = AnchorConfig()
+    canary: CanaryConfig = CanaryConfig()
 
     @property
     def journal_path(self) -> Path:

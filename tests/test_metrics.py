@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
+from agentcost_collector.canary.canary import Canary
+from agentcost_collector.canary.config import Config as CanaryConfig
 from agentcost_collector.journal import Config as JournalConfig
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.metrics import _GAUGES, Metrics, Spend, registry_of
@@ -159,7 +161,13 @@ def test_the_page_lists_every_metric_and_the_rules_use_no_other(tmp_path: Path) 
         reader = JournalReader.open(tmp_path, JournalConfig())
         receiver = ReceiverMetrics(reader, tmp_path / "progress", {}, lambda: True)
         receiver.receiver = Receiver(ReceiveConfig(), list, bytes, time.time_ns)
-        served_by = {"pipeline": _names(metrics), "receiver": _names(receiver)}
+        canary = Canary(CanaryConfig(every_s=1), "127.0.0.1:1", TlsConfig())
+        canary.step(START_NS)  # nobody is there
+        canary._took_ns = 1
+        served_by = {
+            "pipeline": _names(metrics) | _names(canary),
+            "receiver": _names(receiver),
+        }
         reader.close()
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     for process, names in served_by.items():

@@ -52,7 +52,7 @@ class Lookup:
         lookup = cls(index, spans, ledger, config)
         rebuilt = is_new and bool(spans.live or ledger.live)
         if rebuilt:
-            _logger.info("rebuilding the trace index", directory=str(directory))
+            _logger.info("index_rebuilt", directory=str(directory))
             lookup._promise()
         stale = lookup._stale()
         index.drop(stale)
