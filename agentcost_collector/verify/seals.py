@@ -168,12 +168,15 @@ def _intact(
     chains: Mapping[str, Mapping[int, Seal]],
     actual: Mapping[str, str | None],
 ) -> dict[BatchKey, Seal]:
-    """Batches of which every file of entries is live once and is the file that was sealed."""
+    """Batches of which every file of entries is live once and is the file that was sealed.
+
+    A merged file is none: its digest was noted when no entry of it was sealed.
+    """
     root = directory.absolute()
     live = Counter(Path(file).relative_to(root).as_posix() for file in snapshot.ledger_files)
     found = {}
-    for journal, chain in chains.items():
-        for number, seal in chain.items():
+    for journal in chains.keys() - {FILES}:
+        for number, seal in chains[journal].items():
             sealed = {path: one for path, one in seal.digests().items() if _is_entries(path)}
             same = all(live[path] == 1 and actual[path] == one for path, one in sealed.items())
             if sealed and same and seal.digest() == seal.seal:
