@@ -126,7 +126,7 @@ def _numbers(rows: pa.Table) -> pa.Array:
             for value in values:
                 words[:, at] = value[begin : begin + _ROWS]
                 at += 1
-        block[:] = np.frombuffer(binascii.hexlify(words), np.uint8).reshape(block.shape)
+        block[:] = np.frombuffer(binascii.hexlify(words.data), np.uint8).reshape(block.shape)
         at = 0
         for values, is_null in columns:
             end = at + 16 * len(values)
