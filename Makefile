@@ -93,6 +93,9 @@ bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per st
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
 
+bench-verify: $(READY) ## CPU per entry of sealing, and of verify before and after a merge
+	$(BIN)/python -m tests.verify.bench
+
 flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
 	$(BIN)/python -m tests.verify.flips 10000
 
