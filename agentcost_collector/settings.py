@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     variable separated as in PATH."""
     policy: Path | None = None
     """File that says where tags are found and who pays; see docs/policy.md. None: the defaults."""
+    budgets: Path | None = None
+    """File of budgets; see docs/budgets.md."""
     keep: Annotated[tuple[str, ...], NoDecode] = ()
     """Prefixes of span attributes that are kept beside those that matter to cost; in the
     environment variable separated by commas."""
@@ -119,6 +121,11 @@ class Settings(BaseSettings):
     def audit_path(self) -> Path:
         """The audit log."""
         return self.access.audit or self.data / "audit.jsonl"
+
+    @property
+    def budget_records_path(self) -> Path:
+        """Who signed which budget, and who acknowledged what."""
+        return self.data / "budgets.jsonl"
 
     @property
     def progress_path(self) -> Path:

@@ -18,6 +18,7 @@ from agentcost_collector import __version__
 from agentcost_collector.cli import (
     allocate,
     anchor,
+    budget,
     check,
     children,
     compact,
@@ -103,6 +104,7 @@ app.command("rollup")(rollup.rollup)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(policy.app, name="policy")
+app.add_typer(budget.app, name="budget")
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)
