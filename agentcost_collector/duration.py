@@ -12,7 +12,7 @@ BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Durations:
-    """Seconds of one kind of work, counted by size. Thread-safe; under a microsecond a call."""
+    """Seconds of one kind of work, counted by size. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -40,6 +40,7 @@ from agentcost_collector.price import archived_set
 from agentcost_collector.readiness import Readiness, held
 from agentcost_collector.receive import Addresses, Receiver
 from agentcost_collector.receiver_metrics import ReceiverMetrics
+from agentcost_collector.self_trace import Span, no_span, self_traced, traced
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler, settled, slices_of_traces
 from agentcost_collector.user_id_key import read_user_id_key
@@ -87,8 +88,10 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     )
     store = readiness.watched(metrics.timed(into_journal(settings, journal)))
 
-    async def serve() -> None:
-        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns, gate)
+    async def serve(span: Span) -> None:
+        receiver = Receiver(
+            settings.receive, traced(store, span), json_to_protobuf, time.time_ns, gate
+        )
         metrics.receiver = receiver
         ready(await receiver.start())
         stop = asyncio.Event()
@@ -100,12 +103,14 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
         readiness.stopping()
         await receiver.stop(settings.stop_grace_s)
 
+    scraped = registry_of(metrics)
     checks: dict[str, Check] = {HEALTHZ: lambda: (), READYZ: lambda: readiness.faults}
     try:
-        with served(
-            registry_of(metrics), settings.health, settings.receive.tls, gate, "health", checks
+        with (
+            served(scraped, settings.health, settings.receive.tls, gate, "health", checks),
+            self_traced(settings.self_trace, "receiver", settings.listening()) as span,
         ):
-            asyncio.run(serve())
+            asyncio.run(serve(span))
     finally:
         counters.close()
         journal.close()
@@ -165,11 +170,12 @@ def run_pipeline(settings: Settings) -> None:
         held(settings.pipeline_lock_path),
         JournalReader.open(settings.journal_path, settings.journal) as journal,
         served(scraped, settings.metrics, settings.receive.tls, _gate(settings)),
+        self_traced(settings.self_trace, "pipeline", settings.listening()) as span,
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, anchoring, canary, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, canary, span, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 metrics.failed()
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
@@ -192,13 +198,14 @@ def _follow(
     metrics: Metrics,
     anchoring: Anchoring,
     canary: Canary,
+    span: Span,
     stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
     with Ledger.open(settings.ledger_path, journal.journal_id, settings.ledger) as ledger:
         ledger.archive_cards(*archived_set(rulebook.rates))
         metrics.read_ledger(settings.data)
-        follower = Follower(journal, ledger, rulebook, settings, metrics)
+        follower = Follower(journal, ledger, rulebook, settings, metrics, span)
         caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
             anchoring.step(time.time_ns(), time.monotonic_ns())
@@ -218,7 +225,9 @@ class Follower:
         rulebook: Rulebook,
         settings: Settings,
         metrics: Metrics | None = None,
+        span: Span = no_span,
     ) -> None:
+        self._span = span
         self._journal = journal
         self._ledger = ledger
         self._metrics = metrics or Metrics()
@@ -246,7 +255,8 @@ class Follower:
             "spans_read": self.progress.spans_read,
         }
         for part in slices_of_traces(closed.spans, self._settings.settle_spans_max):
-            kept, _ = self._settler.settle(part, self._state, now_ns)
+            with self._span("settle", spans=part.num_rows):
+                kept, _ = self._settler.settle(part, self._state, now_ns)
             self._state = settled(self._state, part.num_rows, part.num_rows - kept)
         if closed.spans.num_rows:
             self._ledger.note(self._state, now_ns)

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     health: str = "127.0.0.1:13133"
     """HOST:PORT where probes ask the receiver for /healthz and /readyz, and Prometheus finds its
     metrics; empty for none."""
+    self_trace: str = ""
+    """HOST:PORT, or https://HOST:PORT, of another OTLP/gRPC receiver that gets spans about this
+    service's own work; empty for none. Needs the extra `selftrace`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
@@ -136,6 +139,10 @@ class Settings(BaseSettings):
     def pipeline_lock_path(self) -> Path:
         """File that is locked while a pipeline process lives."""
         return self.data / "pipeline.lock"
+
+    def listening(self) -> tuple[str, str]:
+        """Addresses where OTLP is received."""
+        return self.receive.grpc, self.receive.http
 
     def rate_card_directories(self) -> list[Path]:
         """Folders of rate cards: the bundled ones, then the user's, which may replace them."""

@@ -31,7 +31,7 @@ from agentcost_collector.receive.tls import TlsConfig
 log = structlog.get_logger(__name__)
 
 NAME = "agentcost-canary"
-"""Feature, service and provider of a canary. Its environment is `canary`."""
+"""Feature, service and provider of a canary."""
 
 COST_USD = Decimal("0.000000001402")
 """1,234 tokens in and 56 out at the prices of rate_cards/agentcost-canary.yaml."""
@@ -46,7 +46,6 @@ _TEXT = {
     "gen_ai.request.model": "canary",
     "gen_ai.response.model": "canary",
     "agentcost.feature": NAME,
-    "agentcost.environment": "canary",
 }
 _NUMBERS = {"gen_ai.usage.input_tokens": 1234, "gen_ai.usage.output_tokens": 56}
 

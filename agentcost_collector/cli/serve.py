@@ -50,6 +50,7 @@ def serve(
     from agentcost_collector.cli.supervisor import Supervisor
     from agentcost_collector.policy_file import read_policy
     from agentcost_collector.price import load_rate_book
+    from agentcost_collector.self_trace import check
     from agentcost_collector.telemetry import configure_logging
     from agentcost_collector.user_id_key import read_user_id_key
 
@@ -61,5 +62,6 @@ def serve(
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
     read_policy(settings.policy).rules()
     read_user_id_key(settings.decode.user_id_key_file)
+    check(settings.self_trace, settings.listening())
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

@@ -68,7 +68,7 @@ def test_it_is_sent_when_due_and_compared_when_booked(server: Server) -> None:
             assert _value(canary, "waiting_seconds") == 3
             *_, batch = server._reader.after(0, 2**20)
             (trace_id,) = batch.spans["trace_id"].to_pylist()
-            rows = [booked(trace_id=trace_id.hex(), cost_usd=cost)] * times
+            rows = [booked(trace_id=trace_id, cost_usd=cost)] * times
             others = [booked(cost_usd=Decimal(7))]
             canary.booked(pa.Table.from_pylist(rows + others, schema=ENTRIES))
             assert _value(canary, "seconds") == 3
@@ -106,9 +106,24 @@ def test_none_is_sent_unless_asked_for(server: Server) -> None:
         Canary(Config(every_s=1), "127.0.0.1:0", TlsConfig())
 
 
+def test_mutual_tls(tmp_path: Path) -> None:
+    """Where clients must show a certificate, the service shows its own."""
+    ca = authority(tmp_path / "ca")
+    pair = ca.issue("service")
+    tls = TlsConfig(cert_file=pair.cert, key_file=pair.key, client_ca_file=ca.cert)
+    server = Server(tmp_path / "data", receive={"tls": tls})
+    try:
+        canary = Canary(Config(every_s=1), server.addresses.http, tls)
+        canary.step(START_NS)
+        assert _value(canary, "failures_total") == 0
+        assert server.groups == [1]
+    finally:
+        server.close()
+
+
 @pytest.mark.slow
-def test_the_whole_way_with_certificates_and_tokens(tmp_path: Path) -> None:
-    """A service that demands client certificates and tokens sees its own canary booked, exactly,
+def test_the_whole_way_with_tls_and_tokens(tmp_path: Path) -> None:
+    """A service that has TLS and demands tokens sees its own canary booked, exactly,
     apart from all other spend; the metrics say so."""
     data, ca = tmp_path / "data", authority(tmp_path / "ca")
     pair = ca.issue("service")
@@ -116,7 +131,6 @@ def test_the_whole_way_with_certificates_and_tokens(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(made.stdout)
     address = f"{LOOPBACK}:{free_ports(1)[0]}"
     context = ssl.create_default_context(cafile=ca.cert)
-    context.load_cert_chain(pair.cert, pair.key)
     request = urllib.request.Request(f"https://{address}/metrics")
     request.add_header("Authorization", f"Bearer {made.stdout.strip()}")
 
@@ -129,21 +143,20 @@ def test_the_whole_way_with_certificates_and_tokens(tmp_path: Path) -> None:
 
     collector = start(
         data,
-        None,
+        ca.cert,
         metrics=address,
         canary__every_s="0.5",
         canary__token_file=str(tmp_path / "token"),
         assemble__settle_ms="50",
         receive__tls__cert_file=str(pair.cert),
         receive__tls__key_file=str(pair.key),
-        receive__tls__client_ca_file=str(ca.cert),
     )
     try:
         until(lambda: "agentcost_canary_exact 1.0" in scraped(), "exact canary")
         assert "agentcost_canary_failures_total 0.0" in scraped()
     finally:
         assert collector.stop() == 0
-    query = "SELECT DISTINCT feature, environment, service, model, cost_status, cost_usd FROM steps"
+    query = "SELECT DISTINCT feature, service, model, cost_status, cost_usd FROM steps"
     assert open_views(data).execute(query).fetchall() == [
-        ("agentcost-canary", "canary", "agentcost-canary", "canary", "priced", COST_USD)
+        ("agentcost-canary", "agentcost-canary", "canary", "priced", COST_USD)
     ]
