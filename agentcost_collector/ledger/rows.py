@@ -213,7 +213,7 @@ def _opened(path: Path, coded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
             path, page_checksum_verification=True, read_dictionary=list(coded)
         ) as file:
             yield file
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise CorruptionError(f"{path} cannot be read: {error}") from error
 
 
