@@ -93,6 +93,12 @@ bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per st
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
 
+bench-start: $(READY) ## time to the first answer after kill -9 with a journal of 1 GiB
+	$(BIN)/python -m tests.journal.bench start 1
+
+bench-open: $(READY) ## memory of the pipeline with 1,000,000 open spans
+	$(BIN)/python -m tests.journal.bench open 1000000
+
 bench-verify: $(READY) ## CPU per entry of sealing, and of verify before and after a merge
 	$(BIN)/python -m tests.verify.bench
 

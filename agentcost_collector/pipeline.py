@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import structlog
 
@@ -128,7 +129,7 @@ async def _waited(stop: asyncio.Event, seconds: float) -> bool:
 def _release(journal: Journal) -> None:
     """Carries out what `agentcost quarantine retry` asked for."""
     try:
-        if released := journal.release_asked(released_spans):
+        if released := journal.release_asked(partial(released_spans, now_ns=time.time_ns())):
             log.info("quarantine_released", spans=released)
     except (TransientError, CorruptionError) as error:  # receiving goes on
         log.error("quarantine_not_released", error=str(error))

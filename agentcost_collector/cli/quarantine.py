@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -119,7 +120,7 @@ def retry(
             "--repair",
             help="Put what is right in the place of what is wrong: zeros before a trace id of 8"
             " bytes, a digest for another wrong id, the span's other time or that of its receipt"
-            " for a time out of range.",
+            " for a time out of range or far ahead.",
         ),
     ] = False,
     data: DataOption = None,
@@ -141,7 +142,7 @@ def retry(
     wanted = Wanted(numbers or None, reason, kept_only=True)
     with closing(JournalReader.open(settings.journal_path, settings.journal)) as journal:
         kept = journal.quarantined(wanted)
-        _, rows = released_spans(kept.select(REJECTS.names), repair)
+        _, rows = released_spans(kept.select(REJECTS.names), repair, time.time_ns())
         valid = kept.column("number").take(rows).to_pylist()
         released = _release(journal, settings, valid, repair) if valid else 0
     typer.echo(aligned([("released", released), ("still in quarantine", kept.num_rows - released)]))
@@ -169,7 +170,7 @@ def _release(
             time.sleep(_PAUSE_S)
             continue
         with writer:
-            writer.release_asked(released_spans)
+            writer.release_asked(partial(released_spans, now_ns=time.time_ns()))
     left = journal.quarantined(Wanted(numbers, kept_only=True)).num_rows
     return len(numbers) - left
 

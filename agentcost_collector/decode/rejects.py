@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from agentcost_collector.model.partition import AHEAD_NS, DATE_MIN, DAY_NS, EPOCH_DAY
 from agentcost_collector.model.payload import Outcome
 from agentcost_collector.model.reasons import RejectReason
 from agentcost_collector.model.schemas import REJECTS, SPANS
 
 _INT64_MAX = 2**63 - 1
 _ID_BYTES_SHOWN = 32
+_CLOCK_SET_NS = (DATE_MIN.toordinal() - EPOCH_DAY) * DAY_NS
+"""A clock of our own that is before this was never set; nothing is judged by it."""
 
 _REASONS = tuple(RejectReason)
 _ADVICE = {
     RejectReason.TRACE_ID_INVALID: "a trace id is 16 bytes, not all zero",
     RejectReason.SPAN_ID_INVALID: "a span id is 8 bytes, not all zero",
     RejectReason.TIME_OUT_OF_RANGE: "a time is Unix nanoseconds below 2^63",
+    RejectReason.TIME_AHEAD: "a time is at most 48 hours ahead of the collector's clock",
 }
 
 
@@ -28,10 +32,13 @@ def judge_spans(wire: pa.StructArray, spans: pa.Table) -> np.ndarray:
 
     `spans` has a row for every span of `wire`; an id that is wrong on the wire is NULL there.
     """
+    latest, received_at_ns = _latest(wire), spans.column("received_at_ns").to_numpy()
     wrong = {
         RejectReason.TRACE_ID_INVALID: _nulls(spans.column("trace_id")),
         RejectReason.SPAN_ID_INVALID: _nulls(spans.column("span_id")),
-        RejectReason.TIME_OUT_OF_RANGE: _latest(wire) > _INT64_MAX,
+        RejectReason.TIME_OUT_OF_RANGE: latest > _INT64_MAX,
+        RejectReason.TIME_AHEAD: (latest > (received_at_ns + AHEAD_NS).astype(np.uint64))
+        & (received_at_ns >= _CLOCK_SET_NS),
     }
     reasons = np.zeros(len(wire), dtype=np.int8)
     for code, reason in reversed(list(enumerate(_REASONS, start=1))):
@@ -77,6 +84,7 @@ def _details(rejected: pa.StructArray, codes: np.ndarray) -> pa.StringArray:
         RejectReason.TRACE_ID_INVALID: (rejected.field("trace_id"), _id_detail),
         RejectReason.SPAN_ID_INVALID: (rejected.field("span_id"), _id_detail),
         RejectReason.TIME_OUT_OF_RANGE: (pa.array(_latest(rejected)), "{} ns".format),
+        RejectReason.TIME_AHEAD: (pa.array(_latest(rejected)), "{} ns".format),
     }
     parts = []
     for code, reason in enumerate(_REASONS, start=1):

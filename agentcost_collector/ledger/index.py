@@ -6,8 +6,7 @@ a few sorted runs. A key is a filter and not an identity: whoever reads the file
 trace ids.
 
 `since_ns` is the promise: a stored trace with a span that began at or after it, by the clock of
-its sender, is in here; None for every trace there is. Clocks that are ahead by more than AHEAD_NS
-are taken to be ahead by that.
+its sender, is in here; None for every trace there is. No clock is ahead by more than AHEAD_NS.
 A group is `sure` where a trace found in it is found with all its other groups.
 """
 
@@ -36,7 +35,6 @@ _TABLES = """
 """
 _LINK = np.int64(0x5555555555555555)  # sets the key of a linked trace apart from its own
 HOUR_NS = 3600 * 10**9
-AHEAD_NS = 48 * HOUR_NS
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import structlog
 
 from agentcost_collector.ledger.config import Config
-from agentcost_collector.ledger.index import AHEAD_NS, HOUR_NS, Group, Hits, Index
+from agentcost_collector.ledger.index import HOUR_NS, Group, Hits, Index
 from agentcost_collector.ledger.log import Log
 from agentcost_collector.ledger.rows import day_of, read_columns, read_linking, read_rows
-from agentcost_collector.model.partition import DAY_NS, EPOCH_DAY
+from agentcost_collector.model.partition import AHEAD_NS, DAY_NS, EPOCH_DAY
 
 INDEX = "index.db"
 Times: TypeAlias = int | pa.Array

@@ -110,8 +110,9 @@ def read_pieces(path: Path, kind: Kind) -> Iterator[pa.Table]:
 def read_coded(path: Path, kind: Kind, rows_min: int) -> Iterator[pa.Table]:
     """All rows of a data file in the stored columns, coded text as dictionaries, some row groups
     of together at least `rows_min` rows at a time."""
-    coded = [name for name in kind.coded if name in kind.rows.names]
-    coded = [name for name in coded if pa.types.is_string(kind.rows.field(name).type)]
+    with _opened(path) as file:
+        names = set(file.schema_arrow.names) & set(kind.coded) & set(kind.rows.names)
+    coded = [name for name in names if pa.types.is_string(kind.rows.field(name).type)]
     schema = pa.schema(
         field.with_type(pa.dictionary(pa.int32(), field.type)) if field.name in coded else field
         for field in stored(kind)
@@ -212,7 +213,7 @@ def _opened(path: Path, coded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
             path, page_checksum_verification=True, read_dictionary=list(coded)
         ) as file:
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise CorruptionError(f"{path} cannot be read: {error}") from error
 
 

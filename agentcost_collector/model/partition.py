@@ -34,6 +34,9 @@ ENVIRONMENTS = (
 )
 DATE_MIN = date(2020, 1, 1)
 DAY_NS = 86_400 * 10**9
+AHEAD_NS = 2 * DAY_NS
+"""How far the clock of a sender may be ahead of ours at receipt: further, and a span that comes
+again could not be known by its times any more."""
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 

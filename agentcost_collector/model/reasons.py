@@ -14,6 +14,8 @@ class RejectReason(StrEnum):
     """Not 8 bytes, or all zero."""
     TIME_OUT_OF_RANGE = "time_out_of_range"
     """Start or end does not fit a signed 64-bit count of nanoseconds."""
+    TIME_AHEAD = "time_ahead"
+    """Start or end is more than 48 hours after the receipt: the clock of the sender is wrong."""
 
 
 class Verdict(StrEnum):

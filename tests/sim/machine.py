@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +30,7 @@ from agentcost_collector.restate import Outside, Restated, restate
 from agentcost_collector.settings import Settings
 from tests.sim.disk import Disk, KilledError, copy_of
 from tests.sim.senders import Request
-from tests.sim.truth import EPOCH_NS
+from tests.sim.truth import EPOCH_NS, Span
 from tests.support.recordings import write_frames
 
 EVER = Period(0, 2**63 - 1)
@@ -146,13 +146,19 @@ class Machine:
     def _kept(self, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
         kept = [r for r, outcome in zip(requests, outcomes, strict=True) if not outcome.malformed]
         for request in kept:
-            self.journaled.update(span.key for span in request.spans)
-            self._came(request)
-            self.quarantined += request.broken
+            usable = self.usable(request)
+            self.journaled.update(span.key for span in usable)
+            self._came(usable)
+            self.quarantined += request.broken + len(request.spans) - len(usable)
         self._head += any(request.spans or request.broken for request in kept)
 
-    def _came(self, request: Request) -> None:
-        for span in request.spans:
+    def usable(self, request: Request) -> list[Span]:
+        """Its spans but those that are too far ahead of this machine's clock."""
+        latest_ns = self.wall_ns + 48 * 3600 * 10**9
+        return [span for span in request.spans if max(span.start_ns, span.end_ns) <= latest_ns]
+
+    def _came(self, spans: Iterable[Span]) -> None:
+        for span in spans:
             self.came_ns.setdefault(span.key, self.now_ns)
 
     # The pipeline process.
@@ -241,7 +247,7 @@ class Machine:
         done = self._command(lambda: replay([path], self.settings, lambda done, total: None))
         for request in requests:
             self.replayed.update(span.key for span in request.spans)
-            self._came(request)
+            self._came(request.spans)
         return done
 
     def _command(self, run: Callable[[], Done]) -> Done:

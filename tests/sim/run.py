@@ -196,7 +196,7 @@ class Simulation:
         """How far the clocks of the services are off."""
         if not self._weather.clocks_off:
             return dict.fromkeys(SERVICES, 0)
-        offs = (0, SECOND_NS, -SECOND_NS, HOUR_NS, -HOUR_NS, 30 * HOUR_NS, -30 * HOUR_NS)
+        offs = (0, SECOND_NS, HOUR_NS, -HOUR_NS, 30 * HOUR_NS, -30 * HOUR_NS, 100 * HOUR_NS)
         return {service: self._source.choice(offs) for service in SERVICES}
 
     def _begin_runs(self, number: int, rounds: int) -> None:
@@ -261,7 +261,7 @@ class Simulation:
                 continue
             request.answered = True
             if not outcome.malformed:
-                self._acknowledged.update(span.key for span in request.spans)
+                self._acknowledged.update(span.key for span in machine.usable(request))
 
     def _turn(self) -> None:
         source, machine = self._source, self._machine
@@ -305,6 +305,7 @@ class Simulation:
             self._note(f"restated {done.spans} {done.entries}")
         elif what == "replay":
             whole = [r for r in self._requests if not r.broken and len(r.spans) < 30]
+            whole = [r for r in whole if len(machine.usable(r)) == len(r.spans)]
             some = source.sample(whole, min(len(whole), source.randint(1, 3)))
             if some:
                 done = machine.replay(some)
