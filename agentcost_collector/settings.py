@@ -30,6 +30,7 @@ from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
+from agentcost_collector.canary.config import Config as CanaryConfig
 from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.decode.keep import CONTENT
 from agentcost_collector.journal.config import Config as JournalConfig
@@ -82,6 +83,9 @@ class Settings(BaseSettings):
     metrics: str = Field(default_factory=lambda: _prometheus_address(os.environ))
     """HOST:PORT where Prometheus finds the service's own metrics; empty for none. Without it
     $OTEL_EXPORTER_PROMETHEUS_HOST and $OTEL_EXPORTER_PROMETHEUS_PORT count."""
+    health: str = "127.0.0.1:13133"
+    """HOST:PORT where probes ask the receiver for /healthz and /readyz, and Prometheus finds its
+    metrics; empty for none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
@@ -94,6 +98,7 @@ class Settings(BaseSettings):
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
     anchor: AnchorConfig = AnchorConfig()
+    canary: CanaryConfig = CanaryConfig()
 
     @property
     def journal_path(self) -> Path:
@@ -120,6 +125,11 @@ class Settings(BaseSettings):
         """Where the pipeline notes how far it is, for `agentcost status`."""
         return self.data / "progress.json"
 
+    @property
+    def pipeline_lock_path(self) -> Path:
+        """File that is locked while a pipeline process lives."""
+        return self.data / "pipeline.lock"
+
     def rate_card_directories(self) -> list[Path]:
         """Folders of rate cards: the bundled ones, then the user's, which may replace them."""
         return [bundled_rate_cards(), *self.rate_cards]
@@ -140,7 +150,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("metrics")
+    @field_validator("metrics", "health")
     @classmethod
     def _address(cls, value: str) -> str:
         return str(parse(value)) if value else value

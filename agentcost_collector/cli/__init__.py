@@ -18,8 +18,10 @@ from agentcost_collector import __version__
 from agentcost_collector.cli import (
     allocate,
     anchor,
+    check,
     children,
     compact,
+    diff,
     duckdb_file,
     explain,
     ledger_commands,
@@ -90,6 +92,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
+app.command("check")(check.check)
+app.command("diff")(diff.diff)
 app.command("restate")(restate.restate)
 app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)

@@ -59,19 +59,25 @@ def settled_batches(directory: Path) -> dict[str, int]:
 
 
 def state_of(directory: Path, ledger: Log) -> dict[str, int]:
-    """Counters of the last commit that this journal made. CorruptionError where they are gone."""
+    """Counters of this journal, as noted or committed last; none before the first. CorruptionError
+    where they are gone."""
+    noted = read_json(directory / STATE) or {}
+    for facts in (noted, noted.get("others", {}).get(ledger.app)):
+        if facts and _counts(facts, ledger):
+            return dict(facts["state"])
     if not ledger.batch_seq:
         return {}
-    noted = read_json(directory / STATE) or {}
-    other = noted.get("others", {}).get(ledger.app)
-    for facts in (noted, other, newest_facts(ledger.directory, ledger.version, ledger.app)):
-        ours = facts and facts.get("app_id") == ledger.app
-        if facts and ours and facts["batch_seq"] == ledger.batch_seq:
-            return dict(facts["state"])
+    committed = newest_facts(ledger.directory, ledger.version, ledger.app)
+    if committed and _counts(committed, ledger):
+        return dict(committed["state"])
     raise CorruptionError(
         f"{ledger.directory}: no counters are left of batch {ledger.batch_seq}; "
         f"restore {directory / STATE} or the end of the log"
     )
+
+
+def _counts(facts: Mapping[str, Any], ledger: Log) -> bool:
+    return (facts.get("app_id"), facts.get("batch_seq")) == (ledger.app, ledger.batch_seq)
 
 
 def newest_facts(table: Path, version: int, app: str | None = None) -> dict[str, Any] | None:

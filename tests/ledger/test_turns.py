@@ -119,3 +119,13 @@ def test_counters_of_one_journal_outlive_commits_of_another(tmp_path):
         assert ledger.state == {"position": 7}
     with Ledger.open(tmp_path, "other", Config()) as ledger:
         assert ledger.state == {"position": 3}
+
+
+def test_counters_of_a_journal_without_any_batch_outlast_the_turn_of_another(tmp_path):
+    """All that came was stored before, by another journal: that it came is not forgotten."""
+    with Ledger.open(tmp_path, "journal-1", Config()) as ledger:
+        ledger.note({"spans_repeated": 16}, NOW)
+    with Ledger.open(tmp_path, "journal-2", Config()) as ledger:
+        ledger.commit(spans_table([span(1)]), entries_table([entry(1)]), {"position": 1}, NOW)
+    with Ledger.open(tmp_path, "journal-1", Config()) as ledger:
+        assert ledger.state == {"spans_repeated": 16}
