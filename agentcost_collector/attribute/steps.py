@@ -147,7 +147,7 @@ def _identity(
     span_id = ids.take(take)
     suffix = pa.array(np.where(is_residual, "-residual", ""))
     step_id = pc.binary_join_element_wise(
-        spans.column("trace_id").take(take), span_id, "-"
+        spans.column("trace_id").take(take), span_id, pa.scalar("-", pa.string())
     ).combine_chunks()
     kind = np.array([_step_kind(k) for k in KINDS])[walked.kind[rows]]
     status = np.clip(spans.column("status").fill_null(0).to_numpy()[rows], 0, 2)
@@ -159,7 +159,7 @@ def _identity(
         "trace_id": spans.column("trace_id").take(take),
         "span_id": span_id,
         "parent_span_id": parent,
-        "step_id": pc.binary_join_element_wise(step_id, suffix, ""),
+        "step_id": pc.binary_join_element_wise(step_id, suffix, pa.scalar("", pa.string())),
         "kind": pa.array(kind),
         "name": spans.column("name").take(take),
         "path": path_of(walked.tree, spans.column("name"), rows),
@@ -226,7 +226,7 @@ def _usage(
             columns[name] = pc.if_else(mask, pa.scalar(amount, pa.int64()), columns[name])
     reported = columns["output_tokens"].is_valid().to_numpy(zero_copy_only=False)
     role = np.where(is_residual, 1, np.where(reported, 0, NONE))
-    columns["usage_role"] = _at(pa.array(["own", "residual"]), role)
+    columns["usage_role"] = _at(pa.array(["own", "residual"], pa.string()), role)
     distinct, inverse = np.unique(note, return_inverse=True)
     columns["usage_note"] = pa.array(names(distinct), pa.string()).take(pa.array(inverse))
     return columns
@@ -280,7 +280,7 @@ def _time(ns: np.ndarray) -> pa.Array:
 
 def _millis(micros: np.ndarray) -> pa.Array:
     whole = pa.array(micros).cast(pa.decimal128(19, 0))
-    return pc.multiply(whole, pa.scalar("0.001").cast(pa.decimal128(4, 3))).cast(
+    return pc.multiply(whole, pa.scalar("0.001", pa.string()).cast(pa.decimal128(4, 3))).cast(
         pa.decimal128(18, 3)
     )
 

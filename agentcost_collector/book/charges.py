@@ -46,9 +46,10 @@ def book_charges(
     wanted = _with_closed_environment(conform(wanted, CHARGES), config)
     if not booked.num_rows:
         return _sorted(_added(wanted, FIRST, now_ns, config))
-    touched = pc.is_in(wanted["trace_id"], value_set=pc.unique(booked["trace_id"]))
-    fresh = wanted.filter(pc.invert(touched))
-    missing, unwanted = _difference(wanted.filter(touched), standing_charges(booked))
+    touched = pc.is_in(wanted["trace_id"], value_set=pc.unique(booked["trace_id"])).to_numpy()
+    fresh = _rows(wanted, np.flatnonzero(~touched))
+    touched_rows = _rows(wanted, np.flatnonzero(touched))
+    missing, unwanted = _difference(touched_rows, standing_charges(booked))
     return _sorted(
         concat(
             [
@@ -86,7 +87,12 @@ def _difference(wanted: pa.Table, standing: pa.Table) -> tuple[pa.Table, pa.Tabl
     at = pc.index_in(wanted["step_id"], value_set=standing["step_id"].combine_chunks())
     there = pc.is_valid(at).to_numpy()
     found = pc.drop_null(at).to_numpy()
-    differs = ~same_rows(_rows(wanted, np.flatnonzero(there)), _rows(standing, found), _TELLING)
+    known = [n for n in _TELLING if not _is_null(wanted[n]) or not _is_null(standing[n])]
+    differs = ~same_rows(
+        _rows(wanted.select(known), np.flatnonzero(there)),
+        _rows(standing.select(known), found),
+        known,
+    )
     missing, unwanted = ~there, np.ones(standing.num_rows, bool)
     missing[there] = unwanted[found] = differs
     return (
@@ -98,6 +104,11 @@ def _difference(wanted: pa.Table, standing: pa.Table) -> tuple[pa.Table, pa.Tabl
 def _repeated_ids(rows: pa.Table) -> pa.Array:
     counts = pc.value_counts(rows["step_id"].combine_chunks())
     return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+
+
+def _is_null(column: pa.ChunkedArray) -> bool:
+    """Whether nothing is in it, as in half of the columns of charges."""
+    return column.null_count == len(column)
 
 
 def _rows(table: pa.Table, at: np.ndarray) -> pa.Table:

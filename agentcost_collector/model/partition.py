@@ -49,8 +49,9 @@ def closed_environment(names: pa.ChunkedArray, allowed: Sequence[str]) -> pa.Chu
     # ascii kernels: they take any bytes, the utf8 ones raise on text that is not UTF-8
     lower = pc.ascii_lower(pc.ascii_trim_whitespace(names)).fill_null("")
     known = pc.is_in(lower, value_set=pa.array([*allowed, NONE, OTHER], pa.string()))
-    named = pc.if_else(known, lower, OTHER)
-    return pc.if_else(pc.equal(lower, ""), NONE, named)
+    named = pc.if_else(known, lower, pa.scalar(OTHER, pa.string()))
+    absent = pc.equal(lower, pa.scalar("", pa.string()))
+    return pc.if_else(absent, pa.scalar(NONE, pa.string()), named)
 
 
 def closed_date(at_ns: np.ndarray, first: date, now_ns: int) -> pa.Date32Array:

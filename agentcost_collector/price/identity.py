@@ -68,7 +68,7 @@ def identities(
         *(steps.column(name) for name in _TEXTS),
     ]
     coded = [codes(text) if text.null_count < len(text) else None for text in texts]
-    failed = pc.equal(steps.column("status"), "error").fill_null(False)
+    failed = pc.equal(steps.column("status"), pa.scalar("error", pa.string())).fill_null(False)
     nothing = np.zeros(steps.num_rows, dtype=np.int64)
     axes = [
         *((_indices(c), len(c.dictionary) + 1) if c is not None else (nothing, 1) for c in coded),

@@ -74,7 +74,7 @@ def _in_order(steps: pa.Table) -> pa.Table:
     """Sorted as CHARGES; sorting is dear, and the walk mostly hands over sorted steps."""
     if steps.num_rows < 2:
         return steps
-    ahead, tied = pa.scalar(False), pa.scalar(True)
+    ahead, tied = (pa.scalar(known, pa.bool_()) for known in (False, True))
     for name in _SORT:
         column = steps.column(name)
         one, next_one = column.slice(0, len(column) - 1), column.slice(1)

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agentcost_collector.kernel import Rulebook
+from agentcost_collector.kernel import Rulebook, in_order
 from agentcost_collector.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.settings import Settings
@@ -71,7 +71,7 @@ def fill(
         count = -(-steps // of_one)
         for first in range(1, count, copies_per_commit):
             many = min(copies_per_commit, count - first)
-            part = copies(spans, many, first, START_NS, period_ns // count)
+            part = in_order(copies(spans, many, first, START_NS, period_ns // count))
             settler.settle(part, {}, START_NS + period_ns)
 
 
