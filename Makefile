@@ -90,6 +90,14 @@ bench-restate: $(READY) ## CPU and memory of restating a million steps
 bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per step after compaction
 	$(BIN)/python -m tests.bench.commits
 
+STEPS ?= 10000000
+ledger-10m: $(READY) ## a generated ledger of 10,000,000 steps over 90 days in build/ledger-10m; STEPS=n
+	$(BIN)/python -m tests.bench.generate_ledger build/ledger-10m --steps $(STEPS)
+
+LEDGER ?= build/ledger-10m
+bench-queries: $(READY) ## 12 questions to LEDGER=build/ledger-10m, without and with cubes, which it makes
+	$(BIN)/python -m tests.bench.queries $(LEDGER)
+
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
 
