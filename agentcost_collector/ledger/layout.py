@@ -66,7 +66,7 @@ ENTRY_ROWS = Kind(
     ENTRIES,
     statistics=("trace_id", "started_at", "ended_at", "feature", "team", "tenant", "batch_seq"),
     coded=tuple(name for name in ENTRIES.names if name not in (*_DISTINCT, *PARTITION)),
-    packed=(),
+    packed=("row_no",),
     identity=("journal", "batch_seq", "row_no", "step_id"),
     append_only="true",
 )
