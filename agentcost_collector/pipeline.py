@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+import pyarrow as pa
 import structlog
 
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
+from agentcost_collector.alerting import Alerting
 from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.caretaker import Caretaker
@@ -145,11 +147,12 @@ def run_pipeline(settings: Settings) -> None:
     with (
         JournalReader.open(settings.journal_path, settings.journal) as journal,
         served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
+        Alerting(settings, rulebook) as alerting,
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, anchoring, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, alerting, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
@@ -170,6 +173,7 @@ def _follow(
     settings: Settings,
     metrics: Metrics,
     anchoring: Anchoring,
+    alerting: Alerting,
     stop: threading.Event,
 ) -> None:
     """Until it is told to stop, or another process asks for the ledger."""
@@ -181,6 +185,7 @@ def _follow(
         while not stop.is_set() and not ledger.wanted:
             anchoring.step(time.time_ns(), time.monotonic_ns())
             moved = follower.step(time.time_ns(), time.monotonic_ns())
+            alerting.look(follower.grown, time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
 
@@ -230,6 +235,10 @@ class Follower:
             self._journal.trim(below=self._position + 1 if lowest is None else lowest)
         self._publish()
         return read or closed.spans.num_rows > 0
+
+    def grown(self, spans_min: int) -> pa.Table:
+        """SPANS so far of open traces with at least so many that have grown since last asked."""
+        return self._open.grown(spans_min)
 
     def _read(self, steady_ns: int) -> bool:
         start = self._position
