@@ -27,10 +27,16 @@ demo: $(READY) ## send recorded agent runs to a collector and show what they cos
 # What the tests need of the system: strace strikes system calls, openssl makes certificates.
 TOOLS := strace openssl
 
-tools:
+tools: promtool
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing; } || \
 	  { echo "The tests need$$missing; install it with the package manager of this system" >&2; exit 1; }
+
+# Checks alerting rules. Taken out of Prometheus' package, for installing that starts a server.
+promtool:
+	@command -v promtool >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && cd "$$(mktemp -d)" && \
+	  apt-get update -qq && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool /usr/local/bin/; } || \
+	  { echo "The tests need promtool; it comes with Prometheus" >&2; exit 1; }
 
 test: lint tools $(READY) ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 tests
@@ -86,6 +92,9 @@ bench-commits: $(READY) ## a ledger after 10 to 10,000 commits, and bytes per st
 
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
+
+bench-verify: $(READY) ## CPU per entry of sealing, and of verify before and after a merge
+	$(BIN)/python -m tests.verify.bench
 
 flips-night: $(READY) ## 10,000 single bits turned in every kind of file that is kept
 	$(BIN)/python -m tests.verify.flips 10000

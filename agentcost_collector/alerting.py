@@ -26,6 +26,8 @@ from agentcost_collector.alert import (
     runaway_alerts,
     send_pending,
 )
+from agentcost_collector.budget import Records, status_of
+from agentcost_collector.budgets_file import read_budgets
 from agentcost_collector.kernel import Rulebook, kernel
 from agentcost_collector.model.errors import AgentcostError
 from agentcost_collector.report import day_of, open_views
@@ -33,26 +35,31 @@ from agentcost_collector.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_LEDGER_RULES = ("unattributed", "unpriced")
-_BUDGET_RULES = ("budget", "burn_rate")
+_LEDGER_RULES = ("unattributed", "unpriced", "budget", "burn_rate")
 _RETRY_S = 5.0
 _RETRY_S_MAX = 300.0
 _STOP_S = 2
 
 
-def run_rules(settings: Settings, budgets: pa.Table | None, now_ns: int) -> list[Raised]:
-    """Looks at the ledger once and notes what is new, to be sent; see `ledger_alerts` for
-    `budgets`. Returns what is new.
+def run_rules(settings: Settings, now_ns: int) -> list[Raised]:
+    """Looks at the ledger and the budgets once and notes what is new, to be sent by
+    `send_pending`. Returns what is new.
 
-    CorruptionError where the ledger cannot be read, TransientError where the record cannot.
+    CorruptionError where ledger or records of budgets cannot be read, TransientError where the
+    record of alerts cannot, ConfigError where the file of budgets cannot be used.
     """
     config = settings.alerts
+    today = day_of(now_ns, settings.report)
+    budgets = None
     with open_views(settings.data, config=settings.report) as connection:
         facts = recent(connection, {24, *config.burn_rates}, now_ns)
-    alerts = ledger_alerts(facts, budgets, config, day_of(now_ns, settings.report))
-    rules = _LEDGER_RULES if budgets is None else (*_LEDGER_RULES, *_BUDGET_RULES)
+        if settings.budgets:
+            records = Records.read(settings.budget_records_path)
+            file = read_budgets(settings.budgets)
+            budgets = status_of(connection, file, records, today, settings.report)
+    alerts = ledger_alerts(facts, budgets, config, today)
     names = [door.name for door in doors_of(config)]
-    return Record(settings.data).raise_new(alerts, rules, names, now_ns)
+    return Record(settings.data).raise_new(alerts, _LEDGER_RULES, names, now_ns)
 
 
 class Alerting:
@@ -111,7 +118,7 @@ class Alerting:
                     runaways = []
                 if steady_s >= ledger_s:
                     ledger_s = steady_s + self._settings.alerts.every_s
-                    _log(run_rules(self._settings, None, now_ns))
+                    _log(run_rules(self._settings, now_ns))
                 due = [door for door in doors if steady_s >= retries[door.name][0]]
                 refused = send_pending(record, due, now_ns)
                 for door in due:

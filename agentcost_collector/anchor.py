@@ -11,6 +11,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -134,7 +135,11 @@ def _post(address: str, text: str) -> None:
 class Anchoring:
     """Puts the heads away when it is time, and never stops what it runs beside."""
 
-    def __init__(self, ledger: Path, config: Config) -> None:
+    def __init__(
+        self, ledger: Path, config: Config, told: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        """`told` hears of every time whether it went well."""
+        self._told = told
         self._ledger = ledger
         self._config = config
         self._due_ns = 0
@@ -148,5 +153,7 @@ class Anchoring:
             text = heads(self._ledger, now_ns)
             if text:
                 put(text, self._config)
+                self._told(True)
         except (TransientError, CorruptionError) as error:
+            self._told(False)
             log.error("anchor_failed", error=str(error), again_in_h=self._config.every_h)

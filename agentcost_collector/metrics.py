@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agentcost_collector.duration import Durations
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import PICO, pico
 from agentcost_collector.model.reasons import CostStatus
@@ -71,11 +72,27 @@ class Spend:
 class Metrics(Collector):
     """All metrics of the process; written by the pipeline's thread, read by the server's."""
 
-    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        clock_ns: Callable[[], int] = time.time_ns,
+        told: Callable[[pa.Table], None] = lambda _: None,
+    ) -> None:
+        """`told` gets what is booked, too."""
+        self._told = told
+        self.settles = Durations()
+        """Of slices of closed traces, from their kernel run to their last commit."""
+        self.commits = Durations()
+        """Of ledger commits."""
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._spend: Spend | None = Spend()
         self._entries = 0
+        self._reopened = 0
+        self._failures = 0
+        self._anchor_failures = 0
+        self._committed_ns: int | None = None
+        self._anchored_ns: int | None = None
+        self._oldest_ns: int | None = None
         self._gauges: dict[str, int] = {}
 
     def read_ledger(self, data: Path) -> None:
@@ -98,14 +115,35 @@ class Metrics(Collector):
     def booked(self, entries: pa.Table) -> None:
         """ENTRIES that a commit has made durable."""
         spend = _grouped(entries)
+        self._told(entries)
         with self._lock:
             if self._spend:
                 self._spend.add(spend, self._clock_ns())
             self._entries += entries.num_rows
+            self._committed_ns = self._clock_ns()
 
-    def reached(self, **gauges: int) -> None:
-        """Where the pipeline is now: the names of `_GAUGES` without their prefix."""
+    def reopened(self, traces: int) -> None:
+        """So many traces had settled before, and late spans made them settle again."""
         with self._lock:
+            self._reopened += traces
+
+    def failed(self) -> None:
+        """Settling ended with an error, and begins again."""
+        with self._lock:
+            self._failures += 1
+
+    def anchored(self, done: bool) -> None:
+        """The heads of the seals were to be put away."""
+        with self._lock:
+            self._anchor_failures += not done
+            if done:
+                self._anchored_ns = self._clock_ns()
+
+    def reached(self, oldest_ns: int | None, **gauges: int) -> None:
+        """Where the pipeline is now: the names of `_GAUGES` without their prefix. `oldest_ns`:
+        when the oldest span that is open was received."""
+        with self._lock:
+            self._oldest_ns = oldest_ns
             self._gauges = gauges
 
     def collect(self) -> Iterator[Metric]:
@@ -126,8 +164,35 @@ class Metrics(Collector):
             "Ledger entries written since the process started.",
             value=self._entries,
         )
+        yield from self._work()
         for name, value in self._gauges.items():
             yield GaugeMetricFamily(f"agentcost_{name}", _GAUGES[name], value=value)
+        if self._gauges:
+            lag_ns = 0 if self._oldest_ns is None else max(0, now_ns - self._oldest_ns)
+            yield GaugeMetricFamily(
+                "agentcost_lag_seconds",
+                "Age of the oldest span that was read and has not settled.",
+                value=lag_ns / 10**9,
+            )
+
+    def _work(self) -> Iterator[Metric]:
+        yield self.settles.family(
+            "agentcost_settle_seconds", "Time to price, book and commit traces that closed."
+        )
+        yield self.commits.family("agentcost_commit_seconds", "Time to commit to the ledger.")
+        for name, meaning, count in (
+            ("reopened_traces", "Settled traces that late spans changed.", self._reopened),
+            ("settling_failures", "Times that settling failed and began again.", self._failures),
+            ("anchor_failures", "Times that an anchor was refused.", self._anchor_failures),
+        ):
+            yield CounterMetricFamily(f"agentcost_{name}_total", meaning, value=count)
+        for name, meaning, at_ns in (
+            ("last_commit", "When the ledger was last written.", self._committed_ns),
+            ("last_anchor", "When the heads of the seals were last put away.", self._anchored_ns),
+        ):
+            if at_ns is not None:
+                full_name = f"agentcost_{name}_timestamp_seconds"
+                yield GaugeMetricFamily(full_name, meaning, value=at_ns / 10**9)
 
 
 _GAUGES = {
@@ -136,13 +201,16 @@ _GAUGES = {
     "spans_waiting": "Spans that were acknowledged and not read yet.",
     "spans_open": "Spans of traces that have not settled.",
     "traces_open": "Traces that have not settled.",
+    "ledger_batch": "Last batch that this service committed to the ledger.",
+    "index_traces": "Traces whose files are remembered for late spans, links to them included.",
 }
 
 
-def registry_of(metrics: Metrics) -> CollectorRegistry:
+def registry_of(*collectors: Collector) -> CollectorRegistry:
     """What a scrape reads."""
     registry = CollectorRegistry()
-    registry.register(metrics)
+    for collector in collectors:
+        registry.register(collector)
     return registry
 
 

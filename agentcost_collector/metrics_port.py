@@ -1,12 +1,16 @@
-"""The port where Prometheus scrapes: behind the same certificate and tokens as the other doors."""
+"""A port where Prometheus scrapes and probes ask: behind the same certificate as the other doors.
+
+Metrics ask for a token like them; probes need none.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -22,15 +26,25 @@ from agentcost_collector.receive.tls import Certificates, TlsConfig, certificate
 
 _log = structlog.get_logger(__name__)
 
-_SETTING = "metrics"
 _CLIENT_WAIT_S = 30
+
+Check = Callable[[], Sequence[str]]
+"""What is wrong, in sentences; nothing where all is well."""
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
 @contextlib.contextmanager
-def served(registry: CollectorRegistry, address: str, tls: TlsConfig, gate: Gate) -> Iterator[None]:
-    """Answers scrapes on HOST:PORT at /metrics meanwhile; empty text: nowhere.
+def served(
+    registry: CollectorRegistry,
+    address: str,
+    tls: TlsConfig,
+    gate: Gate,
+    setting: str = "metrics",
+    checks: Mapping[str, Check] | None = None,
+) -> Iterator[None]:
+    """Answers scrapes on HOST:PORT at /metrics meanwhile, and probes at the paths of `checks`;
+    empty text: nowhere. `setting`: the one that gives the address.
 
     Where the address is taken that is logged, and the process does its work without. Raises
     ConfigError where the files for TLS cannot be used.
@@ -39,7 +53,7 @@ def served(registry: CollectorRegistry, address: str, tls: TlsConfig, gate: Gate
         yield
         return
     at = parse(address)
-    app = _guarded(make_wsgi_app(registry), gate)
+    app = _probed(checks or {}, _guarded(make_wsgi_app(registry), gate))
     held = certificates(tls)
     try:
         server = make_server(at.host, at.port, app, _server_class(at.host, held), _Handler)
@@ -47,12 +61,12 @@ def served(registry: CollectorRegistry, address: str, tls: TlsConfig, gate: Gate
         _log.error(
             "metrics_not_served",
             address=address,
-            error=f"{error.strerror or error}; choose another address with the setting `metrics`,"
+            error=f"{error.strerror or error}; choose another address with the setting `{setting}`,"
             " or leave it empty for none",
         )
         yield
         return
-    warn_if_exposed(at, _SETTING, tls, gate)
+    warn_if_exposed(at, setting, tls, gate)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -61,6 +75,22 @@ def served(registry: CollectorRegistry, address: str, tls: TlsConfig, gate: Gate
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _probed(checks: Mapping[str, Check], app: App) -> App:
+    """`app`, with probes answered before it: 200, or 503 with what is wrong."""
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+        check = checks.get(environ.get("PATH_INFO", ""))
+        if check is None:
+            return app(environ, start)
+        faults = check()
+        said = {"status": "unavailable", "faults": list(faults)} if faults else {"status": "ok"}
+        status = "503 Service Unavailable" if faults else "200 OK"
+        start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+        return [json.dumps(said).encode() + b"\n"]
+
+    return answer
 
 
 def _guarded(app: App, gate: Gate) -> App:

@@ -13,6 +13,7 @@ import json
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -23,6 +24,7 @@ from agentcost_collector.access import AuditLog, TokenFile, TokenGate
 from agentcost_collector.alerting import Alerting
 from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces
+from agentcost_collector.canary.canary import Canary
 from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
 from agentcost_collector.journal import Journal, JournalReader
@@ -30,20 +32,23 @@ from agentcost_collector.kernel import Rulebook, keep_of
 from agentcost_collector.ledger import Ledger, is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics, registry_of
-from agentcost_collector.metrics_port import served
+from agentcost_collector.metrics_port import Check, served
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
+from agentcost_collector.readiness import Readiness, held
 from agentcost_collector.receive import Addresses, Receiver
+from agentcost_collector.receiver_metrics import ReceiverMetrics
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler, settled, slices_of_traces
 from agentcost_collector.user_id_key import read_user_id_key
 
 log = structlog.get_logger(__name__)
 
+HEALTHZ, READYZ = "/healthz", "/readyz"
 _RETRY_S = 2
 _RELEASE_S = 0.5
 _RECEIVER_KEEPS_MIB = 32  # most groups of requests take less; it is beside the limit of their bytes
@@ -76,23 +81,35 @@ def run_receiver(settings: Settings, ready: Callable[[Addresses], None]) -> None
     """Receives, decodes and journals until SIGTERM or SIGINT; `ready` is told the addresses."""
     keep_freed_memory(_RECEIVER_KEEPS_MIB)
     journal = Journal.open(settings.journal_path, settings.journal)
-    store = into_journal(settings, journal)
+    gate = _gate(settings)
+    readiness = Readiness(journal, settings.journal_path, settings.pipeline_lock_path)
+    counters = JournalReader.open(settings.journal_path, settings.journal)
+    metrics = ReceiverMetrics(
+        counters, settings.progress_path, gate.refused, lambda: not readiness.faults
+    )
+    store = readiness.watched(metrics.timed(into_journal(settings, journal)))
 
     async def serve() -> None:
-        receiver = Receiver(
-            settings.receive, store, json_to_protobuf, time.time_ns, _gate(settings)
-        )
+        receiver = Receiver(settings.receive, store, json_to_protobuf, time.time_ns, gate)
+        metrics.receiver = receiver
         ready(await receiver.start())
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         while not await _waited(stop, _RELEASE_S):
             await asyncio.to_thread(_release, journal)
+            await receiver.tell(await asyncio.to_thread(readiness.look))
+        readiness.stopping()
         await receiver.stop(settings.stop_grace_s)
 
+    checks: dict[str, Check] = {HEALTHZ: lambda: (), READYZ: lambda: readiness.faults}
     try:
-        asyncio.run(serve())
+        with served(
+            registry_of(metrics), settings.health, settings.receive.tls, gate, "health", checks
+        ):
+            asyncio.run(serve())
     finally:
+        counters.close()
         journal.close()
 
 
@@ -142,18 +159,22 @@ def run_pipeline(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     rulebook = Rulebook.of(settings)
-    metrics = Metrics()
-    anchoring = Anchoring(settings.ledger_path, settings.anchor)
+    canary = Canary(settings.canary, settings.receive.http, settings.receive.tls)
+    metrics = Metrics(told=canary.booked)
+    scraped = registry_of(metrics, canary)
+    anchoring = Anchoring(settings.ledger_path, settings.anchor, metrics.anchored)
     with (
+        held(settings.pipeline_lock_path),
         JournalReader.open(settings.journal_path, settings.journal) as journal,
-        served(registry_of(metrics), settings.metrics, settings.receive.tls, _gate(settings)),
+        served(scraped, settings.metrics, settings.receive.tls, _gate(settings)),
         Alerting(settings, rulebook) as alerting,
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, anchoring, alerting, stop)
+                _follow(journal, rulebook, settings, metrics, anchoring, canary, alerting, stop)
             except TransientError as error:  # nothing is lost: the journal still has it
+                metrics.failed()
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
                 stop.wait(_RETRY_S)
 
@@ -173,6 +194,7 @@ def _follow(
     settings: Settings,
     metrics: Metrics,
     anchoring: Anchoring,
+    canary: Canary,
     alerting: Alerting,
     stop: threading.Event,
 ) -> None:
@@ -184,6 +206,7 @@ def _follow(
         caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
             anchoring.step(time.time_ns(), time.monotonic_ns())
+            canary.step(time.time_ns())
             moved = follower.step(time.time_ns(), time.monotonic_ns())
             alerting.look(follower.grown, time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
@@ -207,6 +230,7 @@ class Follower:
         self._settler = Settler(ledger, rulebook, settings, self._metrics)
         self._settings = settings
         self._open = OpenTraces(settings.assemble)
+        self._received: deque[tuple[int, int]] = deque()  # position and instant of what is open
         self._position = journal.first() - 1
         position = max(ledger.state.get("position", 0), self._position)
         self.progress = Progress(position, journal.spans_through(position))
@@ -245,6 +269,9 @@ class Follower:
         for batch in self._journal.after(self._position, self._settings.read_bytes_max):
             self._open.add(batch.position, batch.spans, steady_ns)
             self._position = batch.position
+            if batch.spans.num_rows:
+                received_ns = batch.spans["received_at_ns"][0].as_py()
+                self._received.append((batch.position, received_ns))
             if batch.position > self.progress.position:
                 self.progress.position = batch.position
                 self.progress.spans_read += batch.spans.num_rows
@@ -261,12 +288,18 @@ class Follower:
         """Lets `agentcost status` see where the pipeline is; a plain file, not the truth."""
         self.progress.spans_open = self._open.spans
         self.progress.traces_open = self._open.traces
+        lowest = self._open.lowest_position()
+        while self._received and (lowest is None or self._received[0][0] < lowest):
+            self._received.popleft()
         self._metrics.reached(
+            oldest_ns=self._received[0][1] if self._received else None,
             journal_position=self._journal.head(),
             read_position=self.progress.position,
             spans_waiting=self._journal.totals().spans_acknowledged - self.progress.spans_read,
             spans_open=self.progress.spans_open,
             traces_open=self.progress.traces_open,
+            ledger_batch=self._ledger.batch_seq,
+            index_traces=self._ledger.index_traces,
         )
         self.progress.spans_settled = self._state.get("spans_settled", 0)
         self.progress.spans_repeated = self._state.get("spans_repeated", 0)

@@ -31,6 +31,7 @@ from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
+from agentcost_collector.canary.config import Config as CanaryConfig
 from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.decode.keep import CONTENT
 from agentcost_collector.journal.config import Config as JournalConfig
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     variable separated as in PATH."""
     policy: Path | None = None
     """File that says where tags are found and who pays; see docs/policy.md. None: the defaults."""
+    budgets: Path | None = None
+    """File of budgets; see docs/budgets.md."""
     keep: Annotated[tuple[str, ...], NoDecode] = ()
     """Prefixes of span attributes that are kept beside those that matter to cost; in the
     environment variable separated by commas."""
@@ -84,6 +87,9 @@ class Settings(BaseSettings):
     metrics: str = Field(default_factory=lambda: _prometheus_address(os.environ))
     """HOST:PORT where Prometheus finds the service's own metrics; empty for none. Without it
     $OTEL_EXPORTER_PROMETHEUS_HOST and $OTEL_EXPORTER_PROMETHEUS_PORT count."""
+    health: str = "127.0.0.1:13133"
+    """HOST:PORT where probes ask the receiver for /healthz and /readyz, and Prometheus finds its
+    metrics; empty for none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious log line that is written."""
 
@@ -97,6 +103,7 @@ class Settings(BaseSettings):
     report: ReportConfig = ReportConfig()
     anchor: AnchorConfig = AnchorConfig()
     alerts: AlertConfig = AlertConfig()
+    canary: CanaryConfig = CanaryConfig()
 
     @property
     def journal_path(self) -> Path:
@@ -119,9 +126,19 @@ class Settings(BaseSettings):
         return self.access.audit or self.data / "audit.jsonl"
 
     @property
+    def budget_records_path(self) -> Path:
+        """Who signed which budget, and who acknowledged what."""
+        return self.data / "budgets.jsonl"
+
+    @property
     def progress_path(self) -> Path:
         """Where the pipeline notes how far it is, for `agentcost status`."""
         return self.data / "progress.json"
+
+    @property
+    def pipeline_lock_path(self) -> Path:
+        """File that is locked while a pipeline process lives."""
+        return self.data / "pipeline.lock"
 
     def rate_card_directories(self) -> list[Path]:
         """Folders of rate cards: the bundled ones, then the user's, which may replace them."""
@@ -143,7 +160,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("metrics")
+    @field_validator("metrics", "health")
     @classmethod
     def _address(cls, value: str) -> str:
         return str(parse(value)) if value else value

@@ -5,6 +5,7 @@ traces --kernel--> charges --book--> entries --> ledger
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -45,9 +46,11 @@ class Settler:
         counters before. Returns (spans newly kept, entries written); both are 0 for a re-sent or
         replayed trace.
         """
+        began = time.perf_counter()
         booked = self._ledger.booked(*_spread(closed))
         spans, fresh = closed, closed
         if booked.spans.num_rows:
+            self._metrics.reopened(pc.count_distinct(booked.spans["trace_id"]).as_py())
             spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
             fresh = spans.slice(booked.spans.num_rows)
         entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
@@ -55,6 +58,7 @@ class Settler:
         if fresh.num_rows or entries.num_rows:
             state = settled(state, closed.num_rows, closed.num_rows - fresh.num_rows)
             self._commit(fresh, entries, state, now_ns)
+        self._metrics.settles.add(time.perf_counter() - began)
         return fresh.num_rows, written
 
     def _settle_linking(
@@ -79,7 +83,9 @@ class Settler:
     def _commit(
         self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
     ) -> None:
+        began = time.perf_counter()
         self._ledger.commit(spans, entries, state, now_ns)
+        self._metrics.commits.add(time.perf_counter() - began)
         self._metrics.booked(entries)
 
     def _entries(self, traces: Booked, at_hand: pa.Table, now_ns: int) -> pa.Table:

@@ -1,4 +1,7 @@
-"""Our own logs: structlog to stderr, readable on a terminal, one JSON object a line elsewhere."""
+"""Our own logs: structlog to stderr, readable on a terminal, one JSON object a line elsewhere.
+
+Events have names from a closed list (docs/logs.md); what libraries say is `library_message`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any
 import structlog
 
 from agentcost_collector.model.printable import printable
+
+LIBRARY = "library_message"
 
 
 def configure_logging(level: str) -> None:
@@ -28,13 +33,18 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _renamed, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering()],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+
+
+def _renamed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A library's text is no name of an event."""
+    return {**event, "event": LIBRARY, "message": event["event"]}
 
 
 def _rendering() -> list[Any]:

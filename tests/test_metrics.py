@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -12,13 +13,22 @@ import pyarrow as pa
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
-from agentcost_collector.metrics import Metrics, Spend, registry_of
+from agentcost_collector.canary.canary import Canary
+from agentcost_collector.canary.config import Config as CanaryConfig
+from agentcost_collector.journal import Config as JournalConfig
+from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.metrics import _GAUGES, Metrics, Spend, registry_of
 from agentcost_collector.metrics_port import served
 from agentcost_collector.model.access import OpenGate
 from agentcost_collector.model.schemas import ENTRIES
+from agentcost_collector.receive import Config as ReceiveConfig
+from agentcost_collector.receive import Receiver
+from agentcost_collector.receive.status import Cause
 from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receiver_metrics import ReceiverMetrics
 from agentcost_collector.report import SPEND
 from tests.report.ledgers import START_NS, booked, reversed_of, write_ledger
 from tests.support.collector import LOOPBACK, free_ports
@@ -26,7 +36,6 @@ from tests.support.recordings import ROOT
 from tests.support.scrape import scrape
 
 HOUR_NS = 3600 * 10**9
-ALL = {"journal_position", "read_position", "spans_waiting", "spans_open", "traces_open"}
 
 
 def _entries(*rows: dict) -> pa.Table:
@@ -142,17 +151,79 @@ def test_the_windows_forget() -> None:
 
 
 def test_the_page_lists_every_metric_and_the_rules_use_no_other(tmp_path: Path) -> None:
-    """Names are a closed list: those served, those of docs/metrics.md, and a superset of those
-    that the sample rules name."""
+    """Names are a closed list: those that each process serves are those of its table in
+    docs/metrics.md, and a superset of those that the sample rules name."""
     metrics = Metrics(lambda: START_NS)
     metrics.booked(_entries(PAID))
-    metrics.reached(**dict.fromkeys(ALL, 1))
-    names = {s.name for family in metrics.collect() for s in family.samples}
+    metrics.anchored(True)
+    metrics.reached(None, **dict.fromkeys(_GAUGES, 1))
+    with Journal.open(tmp_path, JournalConfig()):
+        reader = JournalReader.open(tmp_path, JournalConfig())
+        receiver = ReceiverMetrics(reader, tmp_path / "progress", {}, lambda: True)
+        receiver.receiver = Receiver(ReceiveConfig(), list, bytes, time.time_ns)
+        canary = Canary(CanaryConfig(every_s=1), "127.0.0.1:1", TlsConfig())
+        canary.step(START_NS)  # nobody is there
+        canary._took_ns = 1
+        served_by = {
+            "pipeline": _names(metrics) | _names(canary),
+            "receiver": _names(receiver),
+        }
+        reader.close()
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == names
+    for process, names in served_by.items():
+        section = page.split(f"## Of the {process}\n")[1].split("\n## ")[0]
+        assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == names, process
+        for family, kind in _types(section).items():
+            assert kind in ("gauge", "counter", "histogram")
+            assert (kind == "counter") == family.endswith("_total"), family
     rules = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text(encoding="utf-8"))
     used = " ".join(rule["expr"] for group in rules["groups"] for rule in group["rules"])
-    assert set(re.findall(r"agentcost_\w+", used)) <= names
+    assert set(re.findall(r"agentcost_\w+", used)) <= set().union(*served_by.values())
+
+
+def _names(metrics: Collector) -> set[str]:
+    return {
+        family.name + ("_total" if family.type == "counter" else "") for family in metrics.collect()
+    }
+
+
+def _types(section: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.MULTILINE))
+
+
+def test_causes_and_reasons_are_on_the_page() -> None:
+    """Every value of the label `cause` is explained."""
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert [cause for cause in Cause if f"`{cause}`" not in page] == []
+
+
+def test_work_is_timed_and_counted() -> None:
+    """What took long lies in the right bucket; failures, late traces and anchors are counted, and
+    the age of what is open grows while nothing happens."""
+    now = [START_NS]
+    metrics = Metrics(lambda: now[0])
+    for seconds in (0.0005, 0.001, 0.2, 60):
+        metrics.settles.add(seconds)
+    metrics.reopened(3)
+    metrics.failed()
+    metrics.anchored(False)
+    metrics.anchored(True)
+    metrics.reached(START_NS - 10**9, **dict.fromkeys(_GAUGES, 7))
+    now[0] += 2 * 10**9
+    registry = _registered(metrics)
+    value = registry.get_sample_value
+    buckets = [
+        value("agentcost_settle_seconds_bucket", {"le": le}) for le in ("0.001", "0.25", "+Inf")
+    ]
+    assert buckets == [2, 3, 4]
+    assert value("agentcost_settle_seconds_sum") == pytest.approx(60.2015)
+    assert value("agentcost_settle_seconds_count") == 4
+    assert value("agentcost_reopened_traces_total") == 3
+    assert value("agentcost_settling_failures_total") == 1
+    assert value("agentcost_anchor_failures_total") == 1
+    assert value("agentcost_last_anchor_timestamp_seconds") == START_NS / 10**9
+    assert value("agentcost_last_commit_timestamp_seconds") is None
+    assert value("agentcost_lag_seconds") == 3
 
 
 def test_a_scrape(tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ def test_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out == ""
     assert [(line["event"], line["level"]) for line in lines] == [
         ("settled", "info"),
-        ("port 4318", "warning"),
+        ("library_message", "warning"),
     ]
+    assert (lines[1]["message"], lines[1]["logger"]) == ("port 4318", "uvicorn.error")
     assert lines[0]["traces"] == 3
     assert lines[0]["name"] == "two\nlines"
     assert all(line["timestamp"].endswith("Z") for line in lines)

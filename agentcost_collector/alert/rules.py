@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 
 from agentcost_collector.alert.config import Config, Runaway
 from agentcost_collector.alert.facts import SCOPES
+from agentcost_collector.model.printable import amount
 
 _EXACT = Context(prec=60)
 _NONE = Decimal(0)
 _CRITICAL_TIMES = 10  # a runaway so many times over its limit is critical
 _NOBODY = "nobody"
+_LOOK = "`agentcost budget status` shows where it stands; spend less, or ask its owner to raise it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,8 @@ def ledger_alerts(
 ) -> list[Alert]:
     """What RECENT and the state of budgets are worth.
 
-    `budgets`: row = a budget in its current period, with the columns budget, owner, first, until,
-    period, measure (usd, tokens or gpu_seconds), limit, spent (decimals), unpriced_steps,
-    what_to_do, and those of SCOPES (NULL = all). None where there are none.
+    `budgets`: as `budget.STATUS`; a row is a budget in its current period. None where there are
+    none.
     """
     rows = recent.to_pylist()  # as many as there are payers
     day = [row for row in rows if row["hours"] == 24]
@@ -91,19 +92,13 @@ def runaway_alerts(charges: pa.Table, limits: Runaway) -> list[Alert]:
             "tool_calls": str(count),
         }
         for rule, value, limit, said in (
-            ("runaway_cost", cost, limits.cost_usd, f"has cost {money(cost)} USD"),
+            ("runaway_cost", cost, limits.cost_usd, f"has cost {amount(cost)} USD"),
             ("runaway_steps", row["step_id_count"], limits.steps, "has taken steps without end"),
             ("runaway_tool", count, limits.tool_calls, f"has called {tool} again and again"),
         ):
             if limit is not None and value >= limit:
                 alerts.append(_runaway(row, rule, Decimal(value), Decimal(limit), said, figures))
     return alerts
-
-
-def money(amount: Decimal) -> str:
-    """All digits, without the zeros at the end beyond cents."""
-    whole, _, rest = f"{amount:f}".partition(".")
-    return f"{whole}.{rest.rstrip('0').ljust(2, '0')}"
 
 
 def _counts(steps: pa.Table, keys: list[str]) -> dict[tuple[str, ...], int]:
@@ -161,7 +156,7 @@ def _unattributed(day: list[dict[str, Any]], config: Config, today: date) -> Ite
                 "unpriced_steps": str(unpriced),
             },
             summary=(
-                f"{money(without)} of the {money(total)} USD spent in the last 24 hours have no"
+                f"{amount(without)} of the {amount(total)} USD spent in the last 24 hours have no"
                 f" feature that pays, more than {config.unattributed_share} of it;"
                 f" {unpriced} steps have no full price."
             ),
@@ -190,7 +185,7 @@ def _unpriced(day: list[dict[str, Any]], config: Config, today: date) -> Iterato
             summary=(
                 f"{without} of the {steps} steps of the last 24 hours have no full price, more"
                 f" than {config.unpriced_share} of them; the spend of"
-                f" {money(_sum(day, 'usd'))} USD is without them."
+                f" {amount(_sum(day, 'usd'))} USD is without them."
             ),
             what_to_do=(
                 "See why with `agentcost sql 'SELECT model, cost_reason, count(*) FROM steps WHERE"
@@ -200,8 +195,8 @@ def _unpriced(day: list[dict[str, Any]], config: Config, today: date) -> Iterato
 
 
 def _budget(budget: Mapping[str, Any], config: Config) -> Iterator[Alert]:
-    reached = [t for t in config.thresholds if budget["spent"] >= t * budget["limit"]]
-    if budget["limit"] <= 0 or not reached:
+    reached = [t for t in config.thresholds if budget["spent"] >= t * budget["cap"]]
+    if budget["cap"] <= 0 or not reached:
         return
     level = max(reached)
     yield Alert(
@@ -213,11 +208,11 @@ def _budget(budget: Mapping[str, Any], config: Config) -> Iterator[Alert]:
         owner=budget["owner"],
         figures=_budget_figures(budget),
         summary=(
-            f"Budget {budget['budget']} has spent {budget['spent']} of {budget['limit']}"
+            f"Budget {budget['budget']} has spent {_spent(budget)}"
             f" {budget['measure']} in {budget['period']} and so reached {level} of it;"
-            f" {budget['unpriced_steps']} steps have no full price."
+            f" {_beside(budget)}"
         ),
-        what_to_do=budget["what_to_do"],
+        what_to_do=budget["what_to_do"] or _LOOK,
     )
 
 
@@ -228,7 +223,7 @@ def _burning(
     measure = budget["measure"]
     for window, times in config.burn_rates.items():
         spent = _sum([r for r in rows if r["hours"] == window and _is_in(r, budget)], measure)
-        pace = _EXACT.divide(budget["limit"] * window, Decimal(hours)) if hours else _NONE
+        pace = _EXACT.divide(budget["cap"] * window, Decimal(hours)) if hours else _NONE
         if pace <= 0 or spent <= pace * times:
             continue
         yield Alert(
@@ -244,18 +239,29 @@ def _burning(
                 "window_hours": str(window),
             },
             summary=(
-                f"Budget {budget['budget']} spent {spent} {measure} in the last {window} h, more"
-                f" than {times} times its even pace; {budget['spent']} of {budget['limit']} are"
+                f"Budget {budget['budget']} spent {amount(spent)} {measure} in the last {window} h,"
+                f" more than {times} times its even pace; {_spent(budget)} are"
                 f" spent in {budget['period']};"
-                f" {budget['unpriced_steps']} steps have no full price."
+                f" {_beside(budget)}"
             ),
-            what_to_do="Look for what started lately; " + budget["what_to_do"],
+            what_to_do=f"Look for what started lately. {budget['what_to_do'] or _LOOK}",
         )
 
 
 def _budget_figures(budget: Mapping[str, Any]) -> dict[str, str]:
-    names = ("spent", "limit", "measure", "unpriced_steps")
+    names = ("spent", "cap", "measure", "unpriced_steps", "unattributed_usd")
     return {name: str(budget[name]) for name in names}
+
+
+def _spent(budget: Mapping[str, Any]) -> str:
+    return f"{amount(budget['spent'])} of {amount(budget['cap'])}"
+
+
+def _beside(budget: Mapping[str, Any]) -> str:
+    return (
+        f"{budget['unpriced_steps']} steps have no full price, and"
+        f" {amount(budget['unattributed_usd'])} USD have no feature that pays."
+    )
 
 
 def _is_in(row: Mapping[str, Any], budget: Mapping[str, Any]) -> bool:

@@ -19,8 +19,11 @@ from agentcost_collector.cli import (
     alert,
     allocate,
     anchor,
+    budget,
+    check,
     children,
     compact,
+    diff,
     duckdb_file,
     explain,
     ledger_commands,
@@ -91,6 +94,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("replay")(replay.replay)
+app.command("check")(check.check)
+app.command("diff")(diff.diff)
 app.command("restate")(restate.restate)
 app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)
@@ -101,6 +106,7 @@ app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(alert.app, name="alert")
 app.add_typer(policy.app, name="policy")
+app.add_typer(budget.app, name="budget")
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)

@@ -34,10 +34,13 @@ def duckdb_file(
 
     It holds the paths of the ledger's files as of now, not the rows; write it again to see more.
     """
+    from agentcost_collector.budget import budgets_table
+    from agentcost_collector.budgets_file import read_budgets
     from agentcost_collector.cli.rates import rates_table
     from agentcost_collector.report import write_views
 
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
     rates_of = rates_table(settings.rate_card_directories())
-    write_views(settings.data, output, rates_of, settings.report)
+    budgets = budgets_table(read_budgets(settings.budgets)) if settings.budgets else None
+    write_views(settings.data, output, rates_of, settings.report, budgets)
     typer.echo(f"{output}: views over {settings.data.absolute()}")

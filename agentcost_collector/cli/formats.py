@@ -1,4 +1,5 @@
-"""Rows as text: a table for people, CSV for spreadsheets, JSON for programs."""
+"""Rows as text: a table for people, CSV for spreadsheets, JSON for programs, Markdown
+for pages of a code host."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ TABLE_ROWS_MAX = 10_000
 
 _FORMULA = re.compile(r"[\s'\"‘’“”＇＂\u00ad\u200b-\u200d\u2060\ufeff]*[=+\-@＝＋－＠−]")
 """Text that a spreadsheet may run: what it skips at the start of a cell, then a sign."""
+_MARKUP = re.compile(r"[^\w .,:;/()+%$'-]|(?<!\w)_|_(?!\w)", re.ASCII)
 _WIDE = 100_000
 
 
@@ -51,6 +53,20 @@ def write_csv(rows: pa.RecordBatchReader, out: TextIO) -> None:
     out.write(",".join(_quoted(name) for name in rows.schema.names) + "\n")
     for row in _rows(rows):
         out.write(",".join(_csv_value(value) for value in row) + "\n")
+
+
+def write_markdown(rows: pa.RecordBatchReader, out: TextIO) -> None:
+    """A table of GitHub's Markdown. Names and values stay text, whatever is in them."""
+    numbers = [pa.types.is_integer(f.type) or pa.types.is_decimal(f.type) for f in rows.schema]
+    rules = ["---:" if number else "---" for number in numbers]
+    header = [markdown_text(name) for name in rows.schema.names]
+    for line in (header, rules, *([markdown_text(_cell(v)) for v in row] for row in _rows(rows))):
+        out.write(f"| {' | '.join(line)} |\n")
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is: no link, image, markup or mention comes of it."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", printable(text))
 
 
 def write_json(rows: pa.RecordBatchReader, out: TextIO) -> None:

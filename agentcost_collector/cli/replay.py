@@ -51,7 +51,7 @@ def replay(
     settings = writing(settings_from(config, data, rate_cards, policy=policy))
     configure_logging(settings.log_level)
     keep_freed_memory()
-    with _progress() as progress:
+    with replay_progress() as progress:
         tally = replay_files(files, settings, progress)
     counts = [(f.name, getattr(tally, f.name)) for f in fields(tally) if f.name != "malformed"]
     facts = [("files", len(files)), *counts, ("malformed", len(tally.malformed))]
@@ -63,7 +63,7 @@ def replay(
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def replay_progress() -> Iterator[Callable[[int, int], None]]:
     """A bar of bytes read, on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda done, total: None

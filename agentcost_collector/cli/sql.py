@@ -104,7 +104,8 @@ def sql(
         raise ConfigError("--format parquet writes binary: name a file with --output")
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
     rates = _rates(settings) if "rates" in query.lower() else None
-    connection = open_views(settings.data, rates, settings.report)
+    budgets = _budgets(settings) if "budgets" in query.lower() else None
+    connection = open_views(settings.data, rates, settings.report, budgets)
     rows = _counted(select(connection, query, timeout, rows_max))
     if output is None:
         _write(rows, format, sys.stdout)
@@ -131,6 +132,13 @@ def _rates(settings: Settings) -> pa.Table:
     from agentcost_collector.cli.rates import rates_table
 
     return rates_table(settings.rate_card_directories())
+
+
+def _budgets(settings: Settings) -> pa.Table | None:
+    from agentcost_collector.budget import budgets_table
+    from agentcost_collector.budgets_file import read_budgets
+
+    return budgets_table(read_budgets(settings.budgets)) if settings.budgets else None
 
 
 def _write(rows: pa.RecordBatchReader, format: Format, out: TextIO) -> None:  # noqa: A002

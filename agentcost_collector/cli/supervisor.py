@@ -184,10 +184,12 @@ def _signals() -> Iterator[int]:
 def _greeting(settings: Settings, grpc: str, http: str) -> str:
     scheme = "https" if settings.receive.tls.is_on else "http"
     metrics = f"{scheme}://{settings.metrics}/metrics" if settings.metrics else "none"
+    health = f"{scheme}://{settings.health}/readyz" if settings.health else "none"
     return f"""agentcost is listening
   OTLP/gRPC  {grpc}
   OTLP/HTTP  {scheme}://{http}
   metrics    {metrics}
+  health     {health}
   data       {settings.data.absolute()}
 
 Point an instrumented app at it:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 
-from agentcost_collector.model.printable import printable
+from agentcost_collector.model.printable import amount, printable
 
 __all__ = ["aligned", "amount", "printable"]
-
-
-def amount(value: Decimal) -> str:
-    """All digits that count, never in exponent form."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def aligned(facts: Iterable[tuple[str, object]]) -> str:

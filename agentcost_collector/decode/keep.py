@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from agentcost_collector.decode.excerpts import Excerpt, host_and_path, numbers_named
 from agentcost_collector.decode.pseudonyms import Pseudonyms
 
 KEY_BYTES_MAX = 256
@@ -104,10 +105,11 @@ class Keep:
         self._presence = frozenset(key.encode() for key in bare)
         self._numbers = frozenset(key.encode() for key in numbers or ())
         self._urls = frozenset(key.encode() for key in hosts)
-        self.url_paths = tuple(url_paths)
-        self.numbers = dict(numbers or {})
+        self._host_and_path = host_and_path(url_paths)
+        named = {name: None for some in (numbers or {}).values() for name in some}
+        self._numbers_named = numbers_named(named)
         self.users = users
-        self._span = _Judge({*keys, *self.numbers} | bare | hosts, prefixes)
+        self._span = _Judge({*keys, *(numbers or ())} | bare | hosts, prefixes)
         self._resource = _Judge(resource_keys, resource_prefixes)
 
     def span_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
@@ -119,13 +121,12 @@ class Keep:
         """Mask of the span attribute keys of which only the presence is kept."""
         return _mask(distinct, self._presence)
 
-    def url_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
-        """Mask of the span attribute keys of which only host and known path are kept."""
-        return _mask(distinct, self._urls)
-
-    def number_keys(self, distinct: pa.BinaryArray) -> np.ndarray:
-        """Mask of the span attribute keys of which only some numbers are kept."""
-        return _mask(distinct, self._numbers)
+    def excerpts(self, distinct: pa.BinaryArray) -> Iterator[tuple[np.ndarray, Excerpt]]:
+        """Masks of the span attribute keys of which only a part is kept, and that part."""
+        yield _mask(distinct, self._urls), self._host_and_path
+        yield _mask(distinct, self._numbers), self._numbers_named
+        if self.users:
+            yield self.users.key_mask(distinct), self.users.text
 
     def resource_key(self, key: bytes) -> bool:
         """Whether to keep a resource attribute of this key."""

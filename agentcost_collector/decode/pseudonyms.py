@@ -33,9 +33,3 @@ class Pseudonyms:
         """What stands for one text."""
         digest = hmac.digest(self._secret, plain.encode(), "sha256")
         return f"h:{digest.hex()[:_HEX_DIGITS]}"
-
-    def texts(self, plain: pa.StringArray) -> pa.StringArray:
-        """What stands for each text, worked out once per distinct one."""
-        distinct = plain.dictionary_encode()
-        hidden = [None if p is None else self.text(p) for p in distinct.dictionary.to_pylist()]
-        return pa.array(hidden, pa.string()).take(distinct.indices)

@@ -36,12 +36,35 @@ def present(values: pa.StructArray) -> np.ndarray:
     return mask
 
 
-def value_texts(values: pa.StructArray, rows: np.ndarray, config: Config) -> pa.StringArray:
+class Texts:
+    """Texts of some rows, NULL where there is none: row i has `pool[at[i]]`. What is replaced is
+    added to the pool, so that all the others are copied once, at the end."""
+
+    def __init__(self, pool: pa.StringArray, at: np.ndarray) -> None:
+        self._pool = pool
+        self._at = at
+
+    def known(self) -> np.ndarray:
+        """Mask of the rows that have a text."""
+        return _holds(self._pool)[self._at]
+
+    def of(self, rows: np.ndarray) -> pa.StringArray:
+        """The texts of some rows, in that order."""
+        return self._pool.take(pa.array(self._at[rows]))
+
+    def replace(self, mask: np.ndarray, texts: pa.StringArray) -> None:
+        """Gives the rows of `mask` other texts."""
+        if len(texts):
+            self._at[mask] = len(self._pool) + np.arange(len(texts))
+            self._pool = pa.concat_arrays([self._pool, texts])
+
+
+def value_texts(values: pa.StructArray, rows: np.ndarray, config: Config) -> Texts:
     """Text of the AnyValues at `rows`; NULL where it cannot be read.
 
     Every value must be `present`; of one that holds two kinds the first kind is taken.
     """
-    parts = []
+    parts = [pa.array([], pa.string())]
     source = np.zeros(len(rows), dtype=np.int64)
     read = 0
     for kind in reversed(_KINDS):
@@ -51,7 +74,7 @@ def value_texts(values: pa.StructArray, rows: np.ndarray, config: Config) -> pa.
             parts.append(_column_texts(kind, column.take(pa.array(rows[at])), config))
             source[at] = np.arange(read, read + len(at))
             read += len(at)
-    return pa.concat_arrays(parts).take(pa.array(source)) if parts else pa.array([], pa.string())
+    return Texts(pa.concat_arrays(parts), source)
 
 
 def utf8_texts(raw: pa.BinaryArray, chars_max: int) -> pa.StringArray:

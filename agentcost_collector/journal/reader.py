@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentcost_collector.journal import body, database, quarantine
 from agentcost_collector.journal.asked import ask
@@ -104,6 +105,17 @@ class JournalReader:
             "SELECT coalesce((SELECT min(position) FROM batches), head + 1) FROM state"
         )
         return max(stored[0], read_mark(self._directory, self.journal_id))
+
+    def received_ns(self, after: int) -> int | None:
+        """When the oldest span above the position `after` was received; None where none is.
+
+        Raises CorruptionError where the batch is damaged.
+        """
+        wanted = max(after + 1, self.first())
+        if wanted > self.head():
+            return None
+        received: int | None = pc.min(body.unpack(self._stored(wanted))["received_at_ns"]).as_py()
+        return received
 
     def totals(self) -> Totals:
         """Counters that only grow, and the present size."""

@@ -81,6 +81,13 @@ class Journal:
             self._delete_trimmed()
             return self._commit(spans, lambda at: self._set_aside(at, rejects))
 
+    def check(self) -> None:
+        """Writes what is there already, to disk. Raises as `append`."""
+        with self._turn, database.world_errors(self._file):
+            with database.transaction(self._db):
+                self._db.execute("UPDATE state SET head = head")
+            self._refuse_lost_file()
+
     def release_asked(self, to_spans: ToSpans) -> int:
         """Carries out what `JournalReader.ask_release` asked for; returns the spans released.
 

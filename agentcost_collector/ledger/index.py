@@ -114,6 +114,11 @@ class Index:
         """Close the file; everything is in it already."""
         self._database.close()
 
+    @property
+    def size(self) -> int:
+        """Keys that are held."""
+        return sum(len(run.keys) for run in self._runs)
+
     def find(self, trace_ids: pa.StringArray) -> Hits:
         """Groups that may hold each trace. Cost: about 0.5 us a trace."""
         return self._find(trace_keys(trace_ids))
@@ -178,7 +183,7 @@ class Index:
         A trace that has rows in a younger group keeps all its groups.
         """
         oldest_ns = min((g.until_ns for g in self.groups.values()), default=cut_ns)
-        if sum(len(run.keys) for run in self._runs) > traces_max:
+        if self.size > traces_max:
             times = sorted(group.until_ns for group in self.groups.values())
             cut_ns = max(cut_ns, times[len(times) // 2])
         elif cut_ns - (oldest_ns if self.since_ns is None else self.since_ns) < HOUR_NS:

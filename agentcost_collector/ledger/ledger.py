@@ -144,6 +144,11 @@ class Ledger:
         return max(self._spans.batch_seq, self._ledger.batch_seq)
 
     @property
+    def index_traces(self) -> int:
+        """Traces whose files are known without a look at them, links to them included."""
+        return self._lookup.traces
+
+    @property
     def spans_uncounted(self) -> int:
         """Spans of a batch that a crash cut off before its entries and `state` were written."""
         return self._spans.rows_after(self._ledger.batch_seq)

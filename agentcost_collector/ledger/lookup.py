@@ -52,13 +52,18 @@ class Lookup:
         lookup = cls(index, spans, ledger, config)
         rebuilt = is_new and bool(spans.live or ledger.live)
         if rebuilt:
-            _logger.info("rebuilding the trace index", directory=str(directory))
+            _logger.info("index_rebuilt", directory=str(directory))
             lookup._promise()
         stale = lookup._stale()
         index.drop(stale)
         # traces of clocks that are ahead stay for longer than the others of their commit
         lookup._catch_up((index.since_ns or 0) - (AHEAD_NS if rebuilt or stale else 0))
         return lookup
+
+    @property
+    def traces(self) -> int:
+        """Traces that are indexed, links to them included."""
+        return self._index.size
 
     def close(self) -> None:
         """Close the index."""

@@ -88,7 +88,10 @@ def repair_log(table: Path, aside: Path, acknowledged: int) -> None:
     for damage in damages:
         moved = _aside(damage, aside)
         _logger.warning(
-            f"torn ledger {moved.what} moved aside", file=str(moved.file), now_at=str(moved.now_at)
+            "torn_file_moved_aside",
+            what=moved.what,
+            file=str(moved.file),
+            now_at=str(moved.now_at),
         )
     _make_durable(table / "_delta_log", acknowledged)
 

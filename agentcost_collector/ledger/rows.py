@@ -107,6 +107,25 @@ def read_pieces(path: Path, kind: Kind) -> Iterator[pa.Table]:
             yield _filed(file.read_row_group(group), path, kind)
 
 
+def read_coded(path: Path, kind: Kind, rows_min: int) -> Iterator[pa.Table]:
+    """All rows of a data file in the stored columns, coded text as dictionaries, some row groups
+    of together at least `rows_min` rows at a time."""
+    coded = [name for name in kind.coded if name in kind.rows.names]
+    coded = [name for name in coded if pa.types.is_string(kind.rows.field(name).type)]
+    schema = pa.schema(
+        field.with_type(pa.dictionary(pa.int32(), field.type)) if field.name in coded else field
+        for field in stored(kind)
+    )
+    with _opened(path, coded) as file:
+        groups, rows = list[int](), 0
+        for group in range(file.num_row_groups):
+            groups.append(group)
+            rows += file.metadata.row_group(group).num_rows
+            if rows >= rows_min or group == file.num_row_groups - 1:
+                yield conform(file.read_row_groups(groups).unify_dictionaries(), schema)
+                groups, rows = [], 0
+
+
 def read_columns(path: Path, names: list[str]) -> pa.Table:
     """Some columns of a data file."""
     with _opened(path) as file:

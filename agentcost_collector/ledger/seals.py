@@ -23,11 +23,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from agentcost_collector.ledger.canonical import PartHash, batch_hash, sha256_lines
+from agentcost_collector.ledger.canonical import (
+    Lines,
+    PartHash,
+    batch_hash,
+    sha256_lines,
+    slices,
+)
 from agentcost_collector.ledger.disk import make_directory, sync
-from agentcost_collector.ledger.layout import ENTRY_ROWS
 from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_actions
-from agentcost_collector.ledger.rows import Part, whole
+from agentcost_collector.ledger.rows import Part
 
 SEALS = "seals"
 FILES = "files"
@@ -154,7 +159,9 @@ def seal_batch(
     """The seal of a batch that is about to be committed. `parts`: its entries."""
     hashes = {part.path: PartHash() for part in parts}
     for part in parts:
-        hashes[part.path].add(whole(part, ENTRY_ROWS))
+        for rows in slices(part.rows):
+            last_row_no = rows["row_no"][-1].as_py()
+            hashes[part.path].add(Lines(rows), 0, rows.num_rows, last_row_no)
     return Seal.of(
         chain.last,
         journal=chain.name,

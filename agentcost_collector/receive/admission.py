@@ -13,8 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from agentcost_collector.model.errors import TransientError
-from agentcost_collector.receive.status import late_body
+from agentcost_collector.receive.status import Cause, PutOffError, late_body
 
 WAITING_MAX = 2048
 """Most requests that wait for their turn. Each of them may hold some KiB that arrived already."""
@@ -55,10 +54,11 @@ class Admission:
         known.leases += 1
         return Lease(self, sender, known)
 
-    def _full(self) -> TransientError:
-        return TransientError(
+    def _full(self) -> PutOffError:
+        return PutOffError(
+            Cause.MEMORY_TAKEN,
             f"The memory for requests is taken: {self.bytes_now} of {self.bytes_max} bytes, "
-            f"and {self.waiting} requests wait for it; try again."
+            f"and {self.waiting} requests wait for it; try again.",
         )
 
     def _fits(self, sender: _Sender, size: int, spare: int) -> bool:

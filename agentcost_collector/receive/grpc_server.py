@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import unquote
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from agentcost_collector.model.access import Binding, Gate, Scope
 from agentcost_collector.model.payload import Payload
@@ -13,6 +14,8 @@ from agentcost_collector.receive.address import Address, bind, cannot_listen
 from agentcost_collector.receive.admission import Admission, Lease
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.counts import Counts
+from agentcost_collector.receive.grpc_health import Health
 from agentcost_collector.receive.status import (
     RefusedError,
     failure_of,
@@ -39,7 +42,10 @@ class GrpcServer:
         committer: Committer,
         gate: Gate,
         now_ns: Callable[[], int],
+        counts: Counts,
     ) -> None:
+        self._counts = counts
+        self._health = Health(SERVICE)
         self._config = config
         self._admission = admission
         self._committer = committer
@@ -65,6 +71,7 @@ class GrpcServer:
         export = grpc.stream_unary_rpc_method_handler(self._export)
         handler = grpc.method_handlers_generic_handler(SERVICE, {"Export": export})
         server.add_generic_rpc_handlers((handler,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         try:
             port = (
                 server.add_secure_port(str(address), tls.grpc_credentials())
@@ -80,7 +87,12 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests; wait up to `grace_s` seconds for the answers to those at hand."""
         if self._server:
+            await self._health.end()
             await self._server.stop(grace_s)
+
+    async def tell(self, ready: bool) -> None:
+        """What grpc.health.v1 answers from now on; ready at first."""
+        await self._health.tell(ready)
 
     async def _export(
         self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext
@@ -89,9 +101,13 @@ class GrpcServer:
             binding = self._admit(context)
             lease = self._admission.lease(_host(context.peer()))
             payload = await self._payload(messages, lease, binding)
-            return success_body(await self._committer.commit(payload, lease))
+            answer = success_body(await self._committer.commit(payload, lease))
         except Exception as error:
             failure = failure_of(error, self._config.retry_delay_s)
+        else:
+            self._counts.accepted("grpc")
+            return answer
+        self._counts.failed("grpc", failure)
         await context.abort(failure.grpc_code, failure.message, grpc_metadata(failure))
         raise AssertionError("abort always raises")
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from agentcost_collector.receive.counts import Counts
 from agentcost_collector.receive.status import RefusedError, failure_of, http_body, late_body
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -20,6 +21,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     head_wait_s: ClassVar[float] = 10
     """Seconds that a client may take to send the head of a request."""
+
+    counts: ClassVar[Counts]
+    """Where answers are counted."""
 
     _head_bytes: int | None = None  # None: no head is being read
     _head_late: asyncio.TimerHandle | None = None
@@ -63,6 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer in JSON, for the head has not said what the client reads, and close."""
         self._end_head()
         failure = failure_of(error, retry_delay_s=1)
+        self.counts.failed("http", failure)
         body = http_body(failure, as_json=True)
         self.transport.write(
             b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\n"

@@ -19,8 +19,11 @@ from agentcost_collector.receive.admission import Admission, Lease
 from agentcost_collector.receive.body import Body, GzipBody, PlainBody, json_bytes, too_large
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.counts import Counts
 from agentcost_collector.receive.http_protocol import HttpProtocol
 from agentcost_collector.receive.status import (
+    Cause,
+    PutOffError,
     RefusedError,
     failure_of,
     http_body,
@@ -53,9 +56,12 @@ class HttpServer:
     """uvicorn on the loop that is running, without its own signal handling."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        class Counted(HttpProtocol):
+            counts = endpoint.counts
+
         config = uvicorn.Config(
             endpoint,
-            http=HttpProtocol,
+            http=Counted,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -100,7 +106,9 @@ class Endpoint:
         gate: Gate,
         json_to_protobuf: Callable[[bytes], bytes],
         now_ns: Callable[[], int],
+        counts: Counts,
     ) -> None:
+        self.counts = counts
         self._config = config
         self._admission = admission
         self._committer = committer
@@ -128,17 +136,20 @@ class Endpoint:
             client = scope.get("client") or ("",)
             binding = self._admit(scope["headers"], client)
             outcome = await self._export(headers, media, chunks, client[0], binding)
-            await _send(send, 200, media, success_body(outcome, media == _JSON))
+            answer = success_body(outcome, media == _JSON)
+            self.counts.accepted("http")
+            await _send(send, 200, media, answer)
         except _GoneError:
             return
         except asyncio.CancelledError:
-            stopping = TransientError("The collector is stopping; send it again.")
+            stopping = PutOffError(Cause.STOPPING, "The collector is stopping; send it again.")
             failure = failure_of(stopping, self._config.retry_delay_s)
             cancelled = True
         except Exception as error:  # not kept any longer: the body would be kept with it
             failure = failure_of(error, self._config.retry_delay_s)
         else:
             return
+        self.counts.failed("http", failure)
         if not cancelled:
             await chunks.drain()
         as_json = media != _PROTOBUF

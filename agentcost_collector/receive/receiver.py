@@ -13,6 +13,7 @@ from agentcost_collector.receive.address import Address, bind, parse
 from agentcost_collector.receive.admission import Admission
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.counts import Counts
 from agentcost_collector.receive.exposed import warn_if_exposed
 from agentcost_collector.receive.tls import certificates
 
@@ -43,12 +44,21 @@ class Receiver:
         self._config = config
         self._gate = gate or OpenGate()
         self._certificates = certificates(config.tls)
-        admission = Admission(config.body_bytes_max, config.retry_delay_s)
+        self.counts = Counts()
+        self._admission = admission = Admission(config.body_bytes_max, config.retry_delay_s)
         self._committer = Committer(store, config.group_requests_max, config.group_bytes_max)
-        self._grpc = grpc_server.GrpcServer(config, admission, self._committer, self._gate, now_ns)
+        self._grpc = grpc_server.GrpcServer(
+            config, admission, self._committer, self._gate, now_ns, self.counts
+        )
         self._http = http_server.HttpServer(
             http_server.Endpoint(
-                config, admission, self._committer, self._gate, json_to_protobuf, now_ns
+                config,
+                admission,
+                self._committer,
+                self._gate,
+                json_to_protobuf,
+                now_ns,
+                self.counts,
             )
         )
 
@@ -71,6 +81,15 @@ class Receiver:
         ):
             warn_if_exposed(address, setting, self._config.tls, self._gate)
         return Addresses(str(grpc_address), str(http_address))
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bytes of requests that are in memory, or that room is kept for."""
+        return self._admission.bytes_now
+
+    async def tell(self, ready: bool) -> None:
+        """What `grpc.health.v1` answers from now on; ready at first."""
+        await self._grpc.tell(ready)
 
     async def stop(self, grace_s: float) -> None:
         """Accept no more, store and answer what is in flight, then return.

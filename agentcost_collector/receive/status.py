@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 import grpc
 import structlog
@@ -44,6 +45,44 @@ _GRPC_OF_HTTP = {
 }
 
 
+class Cause(StrEnum):
+    """Why a request was not accepted; a closed list, for counting."""
+
+    MALFORMED = "malformed"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    UNKNOWN_PATH = "unknown_path"
+    WRONG_METHOD = "wrong_method"
+    TOO_LARGE = "too_large"
+    WRONG_MEDIA = "wrong_media"
+    HEAD_TOO_LARGE = "head_too_large"
+    MEMORY_TAKEN = "memory_taken"
+    LATE = "late"
+    STOPPING = "stopping"
+    NOT_STORED = "not_stored"
+    UNEXPECTED = "unexpected"
+
+
+_CAUSE_OF_HTTP = {
+    400: Cause.MALFORMED,
+    401: Cause.UNAUTHENTICATED,
+    403: Cause.FORBIDDEN,
+    404: Cause.UNKNOWN_PATH,
+    405: Cause.WRONG_METHOD,
+    413: Cause.TOO_LARGE,
+    415: Cause.WRONG_MEDIA,
+    431: Cause.HEAD_TOO_LARGE,
+}
+
+
+class PutOffError(TransientError):
+    """A request that the receiver itself cannot take now."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
 class RefusedError(PermanentError):
     """A request that can never be accepted, with the HTTP status that says why."""
 
@@ -52,10 +91,10 @@ class RefusedError(PermanentError):
         self.http = http
 
 
-def late_body(wait_s: float) -> TransientError:
+def late_body(wait_s: float) -> PutOffError:
     """What a sender hears whose request took too long to arrive."""
-    return TransientError(
-        f"The request body did not arrive within {wait_s:g} seconds; send it again."
+    return PutOffError(
+        Cause.LATE, f"The request body did not arrive within {wait_s:g} seconds; send it again."
     )
 
 
@@ -64,6 +103,7 @@ class Failure:
     """Why a request was not accepted, and whether sending it again may help."""
 
     http: int
+    cause: Cause
     message: str
     retry_delay_s: float | None = None
     """Seconds to wait before sending again; None: it will not help."""
@@ -77,12 +117,14 @@ class Failure:
 def failure_of(error: BaseException, retry_delay_s: float) -> Failure:
     """The failure to report for any exception; what nobody foresaw is logged here."""
     if isinstance(error, PermanentError):
-        return Failure(_http_of(error), str(error)[:MESSAGE_CHARS_MAX])
+        http = _http_of(error)
+        return Failure(http, _CAUSE_OF_HTTP[http], str(error)[:MESSAGE_CHARS_MAX])
     if isinstance(error, AgentcostError):
-        return Failure(503, str(error)[:MESSAGE_CHARS_MAX], retry_delay_s)
+        cause = error.cause if isinstance(error, PutOffError) else Cause.NOT_STORED
+        return Failure(503, cause, str(error)[:MESSAGE_CHARS_MAX], retry_delay_s)
     _log.error("request_failed_unexpectedly", exc_info=error)
     message = "The collector failed to handle the request; its log says why. Send it again."
-    return Failure(503, message, retry_delay_s)
+    return Failure(503, Cause.UNEXPECTED, message, retry_delay_s)
 
 
 def grpc_metadata(failure: Failure) -> tuple[tuple[str, bytes], ...]:

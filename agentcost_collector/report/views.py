@@ -38,18 +38,22 @@ RATES = pa.schema(
 
 BUDGETS = pa.schema(
     [
-        ("budget_id", pa.string()),
-        ("feature", pa.string()),  # NULL in this and the next columns: all of them
+        ("budget", pa.string()),
+        ("tier", pa.string()),  # feature team organisation
+        ("owner", pa.string()),
+        ("roadmap", pa.string()),
+        ("feature", pa.string()),  # NULL in this and the next three: all of them
         ("team", pa.string()),
         ("tenant", pa.string()),
         ("environment", pa.string()),
-        ("period", pa.string()),  # day week month
-        ("amount_usd", USD),  # for one period
-        ("valid_from", pa.timestamp("us", tz="UTC")),
-        ("valid_to", pa.timestamp("us", tz="UTC")),
+        ("period", pa.string()),  # day week month quarter year fiscal-quarter fiscal-year
+        ("measure", pa.string()),  # usd tokens gpu_seconds
+        ("cap", USD),  # in the measure, for one period, without raises
+        ("valid_from", pa.date32()),  # NULL: always
+        ("valid_to", pa.date32()),  # the day after its last
     ]
 )
-"""Row = one budget. Empty until budgets can be set."""
+"""Row = one budget."""
 
 MEMORY_LIMIT = "2GiB"
 
@@ -71,24 +75,31 @@ _OURS = {
 
 
 def open_views(
-    data: Path, rates: pa.Table | None = None, config: Config | None = None
+    data: Path,
+    rates: pa.Table | None = None,
+    config: Config | None = None,
+    budgets: pa.Table | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A connection in memory with all views over the newest commit in the data folder `data`.
 
     It can read the ledger's files and nothing else, writes nothing and cannot be reconfigured;
-    it does not spill to disk. `rates` is the rate book as a table, shown as it is.
+    it does not spill to disk. `rates` (RATES) and `budgets` (BUDGETS) are shown as they are.
     """
     snapshot = snapshot_of(data)
     cubes = Cubes.of(data, snapshot, config or Config())
     connection = duckdb.connect(":memory:")
-    _create(connection, data, snapshot, cubes, rates)
+    _create(connection, data, snapshot, cubes, (rates, budgets))
     readable = [*cubes.readable(), *chain_files(data / _LEDGER_FOLDER)]
     _lock_down(connection, [*snapshot.ledger_files, *snapshot.span_files, *readable])
     return connection
 
 
 def write_views(
-    data: Path, output: Path, rates: pa.Table | None = None, config: Config | None = None
+    data: Path,
+    output: Path,
+    rates: pa.Table | None = None,
+    config: Config | None = None,
+    budgets: pa.Table | None = None,
 ) -> None:
     """A DuckDB file with all views over the newest commit, by absolute paths, for other clients.
 
@@ -106,7 +117,7 @@ def write_views(
         for file in leftovers:
             file.unlink(missing_ok=True)
         with duckdb.connect(str(fresh)) as connection:
-            _create(connection, data, snapshot, cubes, rates)
+            _create(connection, data, snapshot, cubes, (rates, budgets))
         fresh.replace(target)
     except (OSError, duckdb.Error) as fault:
         raise ConfigError(f"{output}: cannot be written: {sentence(fault)}") from fault
@@ -139,8 +150,9 @@ def _create(
     data: Path,
     snapshot: Snapshot,
     cubes: Cubes,
-    rates: pa.Table | None,
+    given: tuple[pa.Table | None, pa.Table | None],
 ) -> None:
+    """`given`: rates and budgets."""
     create_tables(connection, snapshot)
     connection.execute(sql.seals_view(chain_files(data / _LEDGER_FOLDER)))
     for statement in (
@@ -152,11 +164,8 @@ def _create(
         *cubes.views(),
     ):
         connection.execute(statement)
-    for name, table in (
-        ("rates", RATES.empty_table() if rates is None else rates),
-        ("budgets", BUDGETS.empty_table()),
-    ):
-        connection.register("given", table)
+    for name, schema, table in zip(("rates", "budgets"), (RATES, BUDGETS), given, strict=True):
+        connection.register("given", schema.empty_table() if table is None else table)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
         connection.unregister("given")
 

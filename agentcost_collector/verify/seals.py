@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from agentcost_collector.ledger import LedgerReader, Snapshot
 from agentcost_collector.ledger.batches import BatchKey, StoredBatch, StoredBatches
 from agentcost_collector.ledger.canonical import batch_hash
-from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS
+from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, origin_of
 from agentcost_collector.ledger.log import read_actions
 from agentcost_collector.ledger.seals import (
     FILES,
@@ -48,19 +48,27 @@ def verify_seals(
 ) -> Sealed:
     """Checks the ledger in `directory`; `anchors` as `read_anchors` gives them.
 
-    `progress(files done, files in all)`. Memory: one row group, and some hundred bytes a batch.
+    Files that are byte for byte those that were sealed hold what was sealed. The entries of all
+    other batches, that is of merged and of changed files, are read and hashed.
+    `progress(files done, files in all)`. Memory: some row groups, and some hundred bytes a batch.
     """
     found = Sealed()
     chains = {name: _chain(directory, name, lines, found) for name, lines in _lines(directory)}
     snapshot = LedgerReader(directory).snapshot()
-    stored = _stored(directory, snapshot, progress)
-    found.entries, found.batches = stored.entries, len(stored.batches)
-    for journal in {key.journal for key in stored.batches} | set(chains):
-        chain = chains.setdefault(journal, {})
-        _complete(directory, snapshot, journal, chain, found)
-        found.seals += len(chain)
-    _compare_rows(chains, stored, found)
-    _compare_files(directory, snapshot, chains, found)
+    written = {origin.journal for file in snapshot.ledger_files if (origin := origin_of(file))}
+    for journal in written | set(chains):
+        _complete(directory, snapshot, journal, chains.setdefault(journal, {}), found)
+    actual = _digests(directory, snapshot, progress, found)
+    intact = _intact(directory, snapshot, chains, actual)
+    passed = {path for seal in intact.values() for path in seal.digests()}
+    stored = _stored(directory, snapshot, passed)
+    for journal in {key.journal for key in stored.batches} - set(chains):
+        _complete(directory, snapshot, journal, chains.setdefault(journal, {}), found)
+    found.seals = sum(map(len, chains.values()))
+    found.entries = stored.entries + sum(seal.rows for seal in intact.values())
+    found.batches = len(stored.batches.keys() | {key for key, seal in intact.items() if seal.rows})
+    _compare_rows(chains, intact, stored, found)
+    _compare_files(directory, snapshot, chains, actual, found)
     changed = stored.damaged or any(each.check == "rows" for each in found.findings)
     if snapshot.ledger_rows != found.entries and not changed:
         sentence = f"counts {snapshot.ledger_rows} entries, its files hold {found.entries}"
@@ -135,24 +143,65 @@ def _complete(
     chain.update({seal.batch_seq: seal for seal in missing})
 
 
-def _stored(
-    directory: Path, snapshot: Snapshot, progress: Callable[[int, int], None]
-) -> StoredBatches:
-    """All entries, partition by partition."""
-    table = directory.absolute() / ENTRY_ROWS.name
+def _digests(
+    directory: Path, snapshot: Snapshot, progress: Callable[[int, int], None], found: Sealed
+) -> dict[str, str | None]:
+    """Digest of each live file, by its path below the ledger; None where it cannot be read."""
+    root = directory.absolute()
+    actual: dict[str, str | None] = {}
+    files = (*snapshot.ledger_files, *snapshot.span_files)
+    for done, file in enumerate(map(Path, files), start=1):
+        path = file.relative_to(root).as_posix()
+        try:
+            actual[path] = file_digest(file)
+        except OSError as fault:
+            actual[path] = None
+            sentence = f"is named by the log and cannot be read: {fault.strerror}; {_RESTORE}"
+            found.findings.append(Finding("files", None, None, str(file), sentence))
+        progress(done, len(files))
+    return actual
+
+
+def _intact(
+    directory: Path,
+    snapshot: Snapshot,
+    chains: Mapping[str, Mapping[int, Seal]],
+    actual: Mapping[str, str | None],
+) -> dict[BatchKey, Seal]:
+    """Batches of which every file of entries is live once and is the file that was sealed.
+
+    A merged file is none: its digest was noted when no entry of it was sealed.
+    """
+    root = directory.absolute()
+    live = Counter(Path(file).relative_to(root).as_posix() for file in snapshot.ledger_files)
+    found = {}
+    for journal in chains.keys() - {FILES}:
+        for number, seal in chains[journal].items():
+            sealed = {path: one for path, one in seal.digests().items() if _is_entries(path)}
+            same = all(live[path] == 1 and actual[path] == one for path, one in sealed.items())
+            if sealed and same and seal.digest() == seal.seal:
+                found[BatchKey(journal, number)] = seal
+    return found
+
+
+def _stored(directory: Path, snapshot: Snapshot, passed: set[str]) -> StoredBatches:
+    """All entries but those of the files in `passed`, partition by partition."""
+    root = directory.absolute()
     parts: dict[str, list[Path]] = defaultdict(list)
     for file in map(Path, snapshot.ledger_files):
-        parts[file.parent.relative_to(table).as_posix()].append(file)
-    stored, done = StoredBatches(), 0
+        if file.relative_to(root).as_posix() not in passed:
+            parts[file.parent.relative_to(root / ENTRY_ROWS.name).as_posix()].append(file)
+    stored = StoredBatches()
     for part, files in sorted(parts.items()):
         stored.add(part, files)
-        done += len(files)
-        progress(done, len(snapshot.ledger_files))
     return stored
 
 
 def _compare_rows(
-    chains: Mapping[str, Mapping[int, Seal]], stored: StoredBatches, found: Sealed
+    chains: Mapping[str, Mapping[int, Seal]],
+    intact: Mapping[BatchKey, Seal],
+    stored: StoredBatches,
+    found: Sealed,
 ) -> None:
     sealed = {
         BatchKey(journal, number): seal
@@ -166,7 +215,11 @@ def _compare_rows(
     nothing = StoredBatch()
     for key, seal in sorted(sealed.items()):
         batch = stored.batches.get(key, nothing)
-        wrong = _difference(seal, batch)
+        if key in intact:
+            more = seal.rows + batch.rows
+            wrong = f"the batch has {more} entries, {seal.rows} were sealed" if batch.rows else None
+        else:
+            wrong = _difference(seal, batch)
         if not wrong:
             continue
         files = sorted(batch.files) or [path for path in seal.digests() if _is_entries(path)]
@@ -187,7 +240,11 @@ def _difference(seal: Seal, batch: StoredBatch) -> str | None:
 
 
 def _compare_files(
-    directory: Path, snapshot: Snapshot, chains: Mapping[str, Mapping[int, Seal]], found: Sealed
+    directory: Path,
+    snapshot: Snapshot,
+    chains: Mapping[str, Mapping[int, Seal]],
+    actual: Mapping[str, str | None],
+    found: Sealed,
 ) -> None:
     digests: dict[str, tuple[str, Seal]] = {}
     for chain in chains.values():
@@ -195,18 +252,14 @@ def _compare_files(
             digests |= {path: (digest, seal) for path, digest in seal.digests().items()}
     found.findings += _lost(directory, snapshot, digests)
     root = directory.absolute()
-    for file in map(Path, (*snapshot.ledger_files, *snapshot.span_files)):
-        found.files += 1
-        path = file.relative_to(root).as_posix()
-        try:
-            actual = file_digest(file)
-        except OSError as fault:
-            sentence = f"is named by the log and cannot be read: {fault.strerror}; {_RESTORE}"
-            found.findings.append(Finding("files", None, None, str(file), sentence))
+    found.files = len(actual)
+    for path, digest in actual.items():
+        if digest is None:
             continue
+        file = root / path
         if path not in digests:
             found.findings += _unknown(file, path, chains, found)
-        elif digests[path][0] != actual:
+        elif digests[path][0] != digest:
             seal = digests[path][1]
             sentence = f"is not the file that was sealed; {_RESTORE}"
             found.findings.append(

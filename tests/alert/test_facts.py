@@ -47,8 +47,30 @@ def test_a_look_at_the_ledger_raises_once(tmp_path):
     """What has no feature is raised by the first look of the day and not by the second; nothing is
     raised where there is no ledger yet."""
     settings = Settings(data=tmp_path)
-    assert run_rules(settings, None, NOW_NS) == []
+    assert run_rules(settings, NOW_NS) == []
     write_ledger(tmp_path, [[ended(1, feature=None)]])
-    (raised,) = run_rules(settings, None, NOW_NS)
+    (raised,) = run_rules(settings, NOW_NS)
     assert (raised.alert.rule, raised.alert.period) == ("unattributed", "2026-03-01")
-    assert run_rules(settings, None, NOW_NS + 10**9) == []
+    assert run_rules(settings, NOW_NS + 10**9) == []
+
+
+def test_budgets_of_the_file_are_looked_at(tmp_path):
+    """A budget that is passed is raised with its owner and what its tier asks; the same spend
+    raises nothing more in the month, and a new month begins anew."""
+    file = tmp_path / "budgets.yaml"
+    file.write_text(
+        "schema: 1\nbudgets: [{name: core, owner: ada, team: core, period: month, usd: 10}]"
+    )
+    settings = Settings(data=tmp_path, budgets=file, alerts={"burn_rates": {}})
+    write_ledger(tmp_path, [[ended(1, cost_usd=Decimal("10.000000000001"))]])
+    (raised,) = run_rules(settings, NOW_NS)
+    alert = raised.alert
+    assert (alert.rule, alert.scope, alert.period) == ("budget", "core", "2026-03")
+    assert (alert.owner, alert.level, alert.severity) == ("ada", "1", "critical")
+    assert alert.figures["spent"] == "10.000000000001"
+    assert "agentcost budget ack core" in alert.what_to_do
+    assert run_rules(settings, NOW_NS + 10**9) == []
+    month_ns = 31 * 24 * 3600 * 10**9
+    write_ledger(tmp_path, [[ended(-24 * 31, step_id="april", cost_usd=Decimal(8))]])
+    (april,) = run_rules(settings, NOW_NS + month_ns + 10**9)
+    assert (april.alert.period, april.alert.level) == ("2026-04", "0.8")

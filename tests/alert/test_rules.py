@@ -33,9 +33,10 @@ def budget(**changes: Any) -> pa.Table:
         "first": date(2026, 3, 1),
         "until": date(2026, 4, 1),
         "measure": "usd",
-        "limit": Decimal(744),  # 1 USD an hour
+        "cap": Decimal(744),  # 1 USD an hour
         "spent": Decimal(0),
         "unpriced_steps": 3,
+        "unattributed_usd": Decimal(0),
         "what_to_do": "ask for an acknowledgement.",
     }
     return pa.Table.from_pylist([{**row, **changes}])

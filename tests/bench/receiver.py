@@ -18,7 +18,7 @@ def main(data: str) -> None:
     """Serves until SIGTERM. Prints its gRPC address once, then CPU seconds for every SIGUSR1."""
     signal.signal(signal.SIGUSR1, lambda *_: _tell(f"{time.process_time():.9f}"))
     listen = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}
-    settings = load_settings(flags={"data": Path(data), "receive": listen})
+    settings = load_settings(flags={"data": Path(data), "receive": listen, "health": ""})
     run_receiver(settings, lambda addresses: _tell(addresses.grpc))
 
 

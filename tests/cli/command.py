@@ -18,7 +18,8 @@ COMMAND = [sys.executable, "-m", "agentcost_collector.cli"]
 def environment(**more: str) -> dict[str, str]:
     """This environment without any settings of ours."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AGENTCOST_")}
-    return {**kept, "XDG_CONFIG_HOME": "/nonexistent", "AGENTCOST_METRICS": "", **more}
+    none = {"XDG_CONFIG_HOME": "/nonexistent", "AGENTCOST_METRICS": "", "AGENTCOST_HEALTH": ""}
+    return {**kept, **none, **more}
 
 
 @dataclass(frozen=True)

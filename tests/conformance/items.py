@@ -240,7 +240,15 @@ ITEMS = (
         "A token may; no other header is read",
         ("tests/receive/test_doors.py::test_57_a_token_pins_and_no_header_does",),
     ),
-    Item(58, "O", "Health", "GET /healthz on the HTTP port"),
+    Item(
+        58,
+        "O",
+        "Health: grpc.health.v1, /healthz, /readyz on a port of its own",
+        "Probes on port 13133; grpc.health.v1 on that of OTLP/gRPC; GET /healthz on that of HTTP",
+        (
+            "tests/test_readiness.py::test_a_journal_that_refuses_is_not_ready_until_it_takes_a_write",
+        ),
+    ),
     Item(
         59,
         "O",

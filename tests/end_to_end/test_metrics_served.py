@@ -20,17 +20,32 @@ pytestmark = pytest.mark.slow
 def test_scrapes_follow_the_ledger(tmp_path: Path) -> None:
     """Money and steps are those of SQL, open traces end at none; a new process starts from the
     ledger, not from nothing."""
-    data, address = tmp_path / "data", f"{LOOPBACK}:{free_ports(1)[0]}"
-    quick = {"metrics": address, "assemble__settle_ms": "50", "assemble__idle_ms": "200"}
+    data = tmp_path / "data"
+    address, health = (f"{LOOPBACK}:{port}" for port in free_ports(2))
+    quick = {
+        "metrics": address,
+        "health": health,
+        "assemble__settle_ms": "50",
+        "assemble__idle_ms": "200",
+    }
     with running(data, **quick) as collector:
-        sent = 0
+        sent = bytes_sent = 0
         for name in ("mcp_two_processes", "crewai"):
             assert agentcost("send", path_of(name), "--endpoint", collector.grpc).returncode == 0
             sent += decode(requests_of(name)).num_rows
+            bytes_sent += sum(map(len, requests_of(name)))
             until(lambda total=sent: span_rows(data) == total, "settled spans")
             until(lambda: scrape(address)["agentcost_spans_open"] == 0, "rest of open traces")
         samples = scrape(address)
         assert samples["agentcost_entries_written_total"] > 0
+        assert samples["agentcost_commit_seconds_count"] == samples["agentcost_ledger_batch"] > 0
+        assert samples["agentcost_index_traces"] > 0
+        until(lambda: scrape(address)["agentcost_lag_seconds"] == 0, "end of the lag")
+        arrived = scrape(health)
+        assert arrived["agentcost_spans_acknowledged_total"] == sent
+        assert arrived["agentcost_spans_quarantined_total"] == 0
+        assert arrived["agentcost_unread_age_seconds"] == 0
+        assert arrived["agentcost_receive_bytes_total"] == bytes_sent
         assert _of(samples) == _in(data)
     with running(data, **quick):
         until(lambda: "agentcost_journal_position" in _answer(address), "answer after the start")

@@ -67,6 +67,7 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path):
         assemble={"settle_ms": 20, "idle_ms": 1000},
         poll_ms=20,
         metrics="",
+        health="",
         log_level="error",
     )
     told = threading.Semaphore(0)

@@ -54,7 +54,10 @@ def children_of(collector: Collector) -> set[int]:
 def settings(collector: Collector) -> str:
     grpc, http = (f"127.0.0.1:{port}" for port in free_ports(2))
     receive = {"grpc": grpc, "http": http}
-    return Settings(data=collector.data, receive=receive, metrics="").model_dump_json() + "\n"
+    return (
+        Settings(data=collector.data, receive=receive, metrics="", health="").model_dump_json()
+        + "\n"
+    )
 
 
 def test_a_second_service_is_refused(collector):

@@ -129,7 +129,7 @@ def test_a_lost_index_is_rebuilt_from_the_ledger(tmp_path, loss):
         path.unlink() if loss == "missing" else path.write_bytes(b"garbage" * 1000)
     with capture_logs() as logs:
         again = opened(tmp_path)
-    assert [log["event"] for log in logs] == ["rebuilding the trace index"]
+    assert [log["event"] for log in logs] == ["index_rebuilt"]
     assert stored(again.booked(ids(2), NOW + 8 * HOUR)) == wanted(2, 0)
     assert stored(again.booked(ids(1), NOW)) == wanted(1, 0)
     again.close()

@@ -67,7 +67,7 @@ def test_a_torn_newest_commit_is_moved_aside_and_made_again(tmp_path, table, tea
     entry_file.write_bytes(TEARS[tear](entry_file.read_bytes()))
     with capture_logs() as logs:
         again = opened(tmp_path)
-    assert [log["event"] for log in logs] == ["torn ledger commit moved aside"]
+    assert [log["event"] for log in logs] == ["torn_file_moved_aside"]
     assert Path(logs[0]["now_at"]).is_file()
     assert again.state == {"position": 3}
     commit(again, 4)

@@ -21,6 +21,7 @@ from agentcost_collector.model.payload import Outcome
 from agentcost_collector.receive.admission import Admission
 from agentcost_collector.receive.committer import Committer
 from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.counts import Counts
 from agentcost_collector.receive.http_server import Endpoint
 
 PROTOBUF = "application/x-protobuf"
@@ -298,7 +299,7 @@ def drive(config, messages):
 
     async def main():
         committer = Committer(lambda payloads: [Outcome()] * len(payloads), 1, 1)
-        endpoint = Endpoint(config, admission, committer, OpenGate(), bytes, lambda: 0)
+        endpoint = Endpoint(config, admission, committer, OpenGate(), bytes, lambda: 0, Counts())
         committer.start()
         await endpoint(scope, receive, send)
         await committer.stop()

@@ -109,8 +109,12 @@ def free_ports(count: int) -> list[int]:
 
 def environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
     """This process's environment with none of its own agentcost settings, only `settings`; no
-    metrics unless they say so, since many collectors run at once."""
+    metrics and no probes unless they say so, since many collectors run at once."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AGENTCOST_", "OTEL_"))}
     ours = {f"AGENTCOST_{key.upper()}": value for key, value in settings.items()}
-    usual = {"XDG_CONFIG_HOME": str(home / "no-config"), "AGENTCOST_METRICS": ""}
+    usual = {
+        "XDG_CONFIG_HOME": str(home / "no-config"),
+        "AGENTCOST_METRICS": "",
+        "AGENTCOST_HEALTH": "",
+    }
     return {**kept, **usual, **ours}

@@ -12,7 +12,7 @@ from agentcost_collector.settings import PREFIX, load_settings
 from tests.support.recordings import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES += sorted((ROOT / "deploy").iterdir())
+PAGES += sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file())
 _COMMAND = re.compile(r"agentcost ((?:replay|serve|send|sql|duckdb|explain|status)\b[^`\n]*)")
 _FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FENCED_COMMAND = re.compile(r"^\s*agentcost (.+)$", re.MULTILINE)

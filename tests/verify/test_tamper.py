@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.ledger import Config, Ledger, LedgerReader
 from agentcost_collector.ledger.log import log_entry
+from agentcost_collector.ledger.seals import file_digest, seal_files
 from agentcost_collector.verify import Finding, verify_seals
+from tests.ledger.tables import DAY, NOW, entries_table, entry, spans_table
 from tests.verify.sealed import (
     BATCHES,
+    JOURNAL,
     NAME,
     audited,
     file_of,
@@ -197,10 +202,61 @@ def test_a_merged_file_is_as_good(ledger: Path) -> None:
         assert all(audited(ledger).values())
 
 
+def test_many_entries_are_hashed_as_the_page_says(tmp_path: Path) -> None:
+    """Of a batch so large that equal rows are looked for, in one file or in row groups of batches
+    that are mixed with each other, all are found as they were sealed, and one that was changed."""
+    ledger = tmp_path / "ledger"
+    with Ledger.open(ledger, JOURNAL, Config()) as writer:
+        for batch in (1, 2):
+            rows = [many(batch, n) for n in range(2500)]
+            writer.commit(spans_table([]), entries_table(rows), {"position": batch}, NOW)
+    assert audited(ledger) == {(NAME, 1): True, (NAME, 2): True}
+    first, second = map(Path, sorted(ledger_files(ledger)))
+    both = [pq.ParquetFile(file).read() for file in (first, second)]
+    rows = pa.concat_tables(both).sort_by([("trace_id", "ascending")])
+    pq.write_table(rows, first, row_group_size=700)
+    pq.write_table(rows.slice(0, 0), second)
+    assert {each.check for each in findings(ledger)} == {"files"}
+    assert all(audited(ledger).values())
+    at = rows.num_rows // 2
+    other = [None if n == at else text for n, text in enumerate(rows["model"].to_pylist())]
+    pq.write_table(with_column(rows, "model", other), first)
+    wrong = {each.batch_seq for each in findings(ledger) if each.check == "rows"}
+    assert wrong == {rows["batch_seq"][at].as_py()}
+
+
+def many(batch: int, number: int) -> dict[str, object]:
+    """An entry whose columns are alike, or not, or NULL, in many ways."""
+    return entry(
+        number // 3,
+        batch * 10_000 + number,
+        cost=None if number % 3 == 2 else Decimal(7 ** (number % 20) * (-1) ** number) / 10**12,
+        model=f"model\t{number % 7}" if number % 4 else None,
+        feature=f"feature {number % 11}" if number % 5 else None,
+        cache_write_long_tokens=-number if number % 13 else None,
+        reasoning_tokens=None if number % 2 else -number,
+        units=Decimal(number % 3) / 8 if number % 6 else None,
+        duration_ms=Decimal(number) / 1000,
+        response_id=f"response\\{number}" if number % 3 else None,
+    )
+
+
+def test_who_merges_and_changes_is_found(ledger: Path) -> None:
+    """The digest of a merged file proves nothing about its entries, which are compared one by one:
+    also where somebody has noted the digest of his own file as the collector does."""
+    fill(ledger, 3, first=BATCHES + 1)
+    with Ledger.open(ledger, JOURNAL, Config()) as writer:
+        for piece in writer.upkeep(NOW + 60 * DAY):
+            assert not piece.refused
+    assert findings(ledger) == []
+    file = next(f for f in map(Path, ledger_files(ledger)) if f.name.startswith("merged-"))
+    rewrite(file, edited_cost)
+    seal_files(ledger, {file.relative_to(ledger).as_posix(): file_digest(file)}, NOW)
+    assert {each.check for each in findings(ledger)} == {"rows"}
+
+
 def merge(by_part: dict[Path, list[Path]], order: str) -> None:
     """Puts all rows of a partition into its first file, none into the others."""
-    import pyarrow.parquet as pq
-
     for files in by_part.values():
         rows = pa.concat_tables([pq.ParquetFile(file).read() for file in files])
         rows = rows.sort_by([(order, "ascending"), ("batch_seq", "ascending")])
