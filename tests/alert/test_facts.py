@@ -59,7 +59,8 @@ def test_budgets_of_the_file_are_looked_at(tmp_path):
     raises nothing more in the month, and a new month begins anew."""
     file = tmp_path / "budgets.yaml"
     file.write_text(
-        "schema: 1\nbudgets: [{name: core, owner: ada, team: core, period: month, usd: 10}]"
+        "schema: agentcost.budgets/v1\n"
+        "budgets: [{name: core, owner: ada, team: core, period: month, usd: 10}]"
     )
     settings = Settings(data=tmp_path, budgets=file, alerts={"burn_rates": {}})
     write_ledger(tmp_path, [[ended(1, cost_usd=Decimal("10.000000000001"))]])
