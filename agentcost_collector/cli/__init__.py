@@ -39,6 +39,7 @@ from agentcost_collector.cli import (
     sql,
     status,
     token,
+    variance,
     verify,
 )
 from agentcost_collector.cli.text import printable
@@ -107,6 +108,7 @@ app.command("allocate")(allocate.allocate)
 app.add_typer(alert.app, name="alert")
 app.add_typer(policy.app, name="policy")
 app.add_typer(budget.app, name="budget")
+app.command("variance")(variance.variance)
 app.command("compact")(compact.compact)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("verify")(verify.verify)

@@ -1,0 +1,10 @@
+"""Variance: what a period cost more or less than another, or than its budget, and why, exactly.
+
+In: the view `days`, two periods, perhaps budgets. Out: VARIANCE. Invariant: the causes of a row add
+up to its change, to the last digit. The method is on docs/variance.md.
+"""
+
+from agentcost_collector.variance.causes import CAUSES, Cell, Work, causes
+from agentcost_collector.variance.variance import VARIANCE, By, variance
+
+__all__ = ["CAUSES", "VARIANCE", "By", "Cell", "Work", "causes", "variance"]
