@@ -18,9 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
+import pyarrow as pa
 import structlog
 
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate
+from agentcost_collector.alerting import Alerting
 from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.canary.canary import Canary
@@ -172,11 +174,14 @@ def run_pipeline(settings: Settings) -> None:
         JournalReader.open(settings.journal_path, settings.journal) as journal,
         served(scraped, settings.metrics, settings.receive.tls, _gate(settings)),
         self_traced(settings.self_trace, "pipeline", settings.listening()) as span,
+        Alerting(settings, rulebook) as alerting,
     ):
         while not stop.is_set():
             try:
                 _let_others(settings, stop)
-                _follow(journal, rulebook, settings, metrics, anchoring, canary, span, stop)
+                _follow(
+                    journal, rulebook, settings, metrics, anchoring, canary, alerting, span, stop
+                )
             except TransientError as error:  # nothing is lost: the journal still has it
                 metrics.failed()
                 log.error("settling_failed", error=str(error), again_in_s=_RETRY_S)
@@ -199,6 +204,7 @@ def _follow(
     metrics: Metrics,
     anchoring: Anchoring,
     canary: Canary,
+    alerting: Alerting,
     span: Span,
     stop: threading.Event,
 ) -> None:
@@ -212,6 +218,7 @@ def _follow(
             anchoring.step(time.time_ns(), time.monotonic_ns())
             canary.step(time.time_ns())
             moved = follower.step(time.time_ns(), time.monotonic_ns())
+            alerting.look(follower.grown, time.monotonic_ns())
             if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
                 stop.wait(settings.poll_ms / 1000)
 
@@ -265,6 +272,10 @@ class Follower:
             self._journal.trim(below=self._position + 1 if lowest is None else lowest)
         self._publish()
         return read or closed.spans.num_rows > 0
+
+    def grown(self, spans_min: int) -> pa.Table:
+        """SPANS so far of open traces with at least so many that have grown since last asked."""
+        return self._open.grown(spans_min)
 
     def _read(self, steady_ns: int) -> bool:
         start = self._position

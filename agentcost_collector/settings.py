@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from agentcost_collector.access.config import Config as AccessConfig
+from agentcost_collector.alert.config import Config as AlertConfig
 from agentcost_collector.anchor import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
@@ -46,6 +47,7 @@ PREFIX = "AGENTCOST_"
 _FILE_VARIABLE = f"{PREFIX}CONFIG"
 # Kubernetes sets these in every pod for a Service that is named "agentcost".
 _INJECTED = re.compile(rf"{PREFIX}(.*_)?(PORT|SERVICE_HOST|SERVICE_PORT)(_.*)?$")
+_SECRET = {("alerts", "urls"), ("alerts", "alertmanager")}  # values that errors do not show
 _NOT_IN_PATHS = re.compile(r"[\[\]^|\\%\x00-\x1f\ud800-\udfff]")
 
 Tree = Mapping[str, Any]
@@ -103,6 +105,7 @@ class Settings(BaseSettings):
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
     anchor: AnchorConfig = AnchorConfig()
+    alerts: AlertConfig = AlertConfig()
     canary: CanaryConfig = CanaryConfig()
 
     @property
@@ -302,7 +305,9 @@ def _explain(invalid: ValidationError, sources: list[tuple[str, Tree]]) -> str:
     source = next((name for name, tree in reversed(sources) if _has(tree, path)), "settings")
     reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     value = repr(error["input"])
-    given = "" if isinstance(error["input"], Mapping) or value in reason else f", not {value}"
+    secret = tuple(path[:2]) in _SECRET
+    shown = not (secret or isinstance(error["input"], Mapping) or value in reason)
+    given = f", not {value}" if shown else ""
     return f"{source}: {'.'.join(path) or 'settings'}: {reason}{given}"
 
 

@@ -33,6 +33,7 @@ class Trace:
         "closed_by",
         "first_ns",
         "first_position",
+        "looked_at",
         "pieces",
         "rooted",
         "spans",
@@ -46,6 +47,7 @@ class Trace:
         self.arrival = 0
         self.rooted = False
         self.spans = 0
+        self.looked_at = 0  # spans that it had when it was looked at last
         self.closed_by = ""
         self.pieces: dict[Chunk, tuple[int, int]] = {}
 

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from agentcost_collector import __version__
 from agentcost_collector.cli import (
+    alert,
     allocate,
     anchor,
     budget,
@@ -104,6 +105,7 @@ app.command("explain")(explain.explain)
 app.command("rollup")(rollup.rollup)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
+app.add_typer(alert.app, name="alert")
 app.add_typer(policy.app, name="policy")
 app.add_typer(budget.app, name="budget")
 app.command("variance")(variance.variance)

@@ -47,6 +47,7 @@ def serve(
 
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
+    from agentcost_collector.alert import doors_of
     from agentcost_collector.cli.supervisor import Supervisor
     from agentcost_collector.policy_file import read_policy
     from agentcost_collector.price import load_rate_book
@@ -63,5 +64,6 @@ def serve(
     read_policy(settings.policy).rules()
     read_user_id_key(settings.decode.user_id_key_file)
     check(settings.self_trace, settings.listening())
+    doors_of(settings.alerts)
     configure_logging(settings.log_level)
     raise typer.Exit(Supervisor(settings).run())

@@ -1,0 +1,133 @@
+"""Raised once, sent until it is taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agentcost_collector.alert import Alert, Config, Record, doors_of, send_pending
+from tests.alert.doors import inbox
+from tests.cli.command import agentcost
+
+ALERT = Alert(
+    rule="budget",
+    scope="search",
+    period="2026-03",
+    level="0.5",
+    severity="warning",
+    owner="ada",
+    figures={"spent": "5.000000000001"},
+    summary="Half of it is spent.",
+    what_to_do="Look.",
+)
+SECOND = 10**9
+AT = 1_772_366_400 * SECOND
+
+
+def raised(record, *alerts, rules=("budget",), doors=(), at=AT):
+    return [r.alert for r in record.raise_new(alerts, rules, doors, at)]
+
+
+def test_once_per_rule_scope_period_and_level(tmp_path):
+    """Again is nothing, a higher level is new, a lower one after it is not; another period, scope
+    or rule is; another process and a restart know it."""
+    record, nightly = Record(tmp_path), Record(tmp_path)
+    assert raised(record, ALERT) == [ALERT]
+    assert raised(record, ALERT) == []
+    assert raised(nightly, ALERT) == []
+    higher = replace(ALERT, level="1")
+    assert raised(nightly, higher) == [higher]
+    assert raised(record, replace(ALERT, level="0.8")) == []
+    for change in ({"period": "2026-04"}, {"scope": "chat"}, {"rule": "burn_rate"}):
+        other = replace(ALERT, **change)
+        assert raised(record, other) == [other]
+        assert raised(Record(tmp_path), other) == []
+
+
+def test_what_is_over_is_noted_and_does_not_come_back(tmp_path):
+    """Only by a rule that was looked at; raising it anew in its period is nothing."""
+    record = Record(tmp_path)
+    raised(record, ALERT)
+    raised(record, rules=("unpriced",), at=AT + 1)
+    assert record.raised[0].resolved_ns is None
+    raised(record, at=AT + 2)
+    assert record.raised[0].resolved_ns == AT + 2
+    assert raised(record, ALERT, at=AT + 3) == []
+
+
+def test_a_torn_line_is_only_raised_again(tmp_path):
+    """A crash within a line loses that line and no other."""
+    raised(Record(tmp_path), ALERT)
+    path = tmp_path / "alerts.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    record = Record(tmp_path)
+    assert raised(record, ALERT) == [ALERT]
+    assert raised(Record(tmp_path), ALERT) == []
+
+
+def test_a_dead_door_gets_it_later_and_once(tmp_path):
+    """What a door refuses waits, other doors have it at once, and a restart does not forget."""
+    with inbox() as hook, inbox() as manager:
+        config = Config(
+            urls=(f"json://{hook.address}/hook",),
+            alertmanager=f"http://ada:s%40cret@{manager.address}",
+        )
+        doors = doors_of(config)
+        record = Record(tmp_path)
+        raised(record, ALERT, doors=[door.name for door in doors])
+        hook.status = 503
+        refused = send_pending(record, doors, AT)
+        assert list(refused) == ["json (alerts.urls 1)"]
+        hook.status = 200
+        again = Record(tmp_path)
+        assert send_pending(again, doors, AT) == {}
+        assert send_pending(again, doors, AT) == {}
+        assert len(hook.got) == 2
+        message = hook.got[1][2]["message"]
+        assert all(text in message for text in (ALERT.summary, "ada", ALERT.what_to_do))
+        raised(again, at=AT + 60 * SECOND)
+        assert send_pending(again, doors, AT) == {}
+        assert len(hook.got) == 2  # it is over: told to the Alertmanager only
+    (path, credentials, (first,)), (_, _, (over,)) = manager.got
+    assert (path, credentials) == ("/api/v2/alerts", "Basic YWRhOnNAY3JldA==")
+    assert (first["startsAt"], first["endsAt"]) == ("2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z")
+    assert over["endsAt"] == "2026-03-01T12:01:00Z"
+    assert over["labels"] == first["labels"]
+    assert first["labels"]["alertname"] == "agentcost_budget"
+
+
+def test_the_test_alert_says_what_each_door_answered(tmp_path):
+    """One alert through every door, exit code 1 where one refuses; no secret of an address is
+    shown, whether it works, is down or is wrong."""
+    with inbox() as hook, inbox() as manager:
+        settings = {
+            "AGENTCOST_ALERTS__URLS": f'["json://bob:hunter2@{hook.address}/tok3n"]',
+            "AGENTCOST_ALERTS__ALERTMANAGER": f"http://ada:hunter2@{manager.address}",
+        }
+        done = agentcost("alert", "test", **settings)
+        assert done.returncode == 0, done.stdout
+        assert "json (alerts.urls 1)" in done.stdout
+        assert "HTTP 200" in done.stdout
+        assert (len(hook.got), len(manager.got)) == (1, 1)
+        hook.status = manager.status = 500
+        refused = agentcost("alert", "test", **settings)
+        assert refused.returncode == 1
+        assert "HTTP 500" in refused.stdout
+    down = agentcost("alert", "test", **settings)
+    wrong = [
+        agentcost("alert", "test", AGENTCOST_ALERTS__URLS='["nosuch://hunter2/tok3n"]'),
+        agentcost("alert", "test", AGENTCOST_ALERTS__ALERTMANAGER="ftp://ada:hunter2@x/tok3n"),
+        agentcost("alert", "test", AGENTCOST_ALERTS__URLS='{"hunter2": "tok3n"}'),
+    ]
+    assert down.returncode == 1
+    assert [done.returncode for done in wrong] == [2, 2, 2]
+    for each in (done, refused, down, *wrong):
+        assert not any(s in each.stdout + each.stderr for s in ("hunter2", "tok3n"))
+
+
+def test_the_list_shows_what_was_raised_and_not_sent(tmp_path):
+    """As CSV, JSON and a table, with the doors that do not have it yet."""
+    raised(Record(tmp_path), ALERT, doors=["slack (alerts.urls 1)"])
+    done = agentcost("alert", "list", "--data", tmp_path, "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert '"slack (alerts.urls 1)"' in done.stdout
+    assert "Half of it is spent." in done.stdout
