@@ -47,17 +47,52 @@ class Format(StrEnum):
     XLSX = "xlsx"
 
 
+PeriodOption = Annotated[
+    str,
+    typer.Option(
+        "--period",
+        metavar="PERIOD",
+        help="A day, week, month, quarter or year (2026-05, FY2026-Q2), last-month, FROM..TO.",
+        callback=utf8,
+    ),
+]
+SectionOption = Annotated[
+    str | None,
+    typer.Option("--section", metavar="NAME", help="Only this table of it.", show_default=False),
+]
+EnvironmentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        help="Only this one.  [default: all, each in rows of its own]",
+        show_default=False,
+        callback=utf8,
+    ),
+]
+TimesMedianOption = Annotated[
+    int,
+    typer.Option("--times-median", min=1, help="tenants: flag those above so many medians."),
+]
+ShareOption = Annotated[
+    int,
+    typer.Option("--share", min=0, max=100, help="tenants: flag those above so many % of all."),
+]
+OutcomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--outcome",
+        metavar="LABEL=VALUE",
+        help="unit-economics: the label of a step that makes its run a success."
+        "  [default: no step ended with an error]",
+        show_default=False,
+        callback=utf8,
+    ),
+]
+
+
 def report(
     name: Annotated[Name, typer.Argument(metavar="REPORT", help=", ".join(Name))],
-    period: Annotated[
-        str,
-        typer.Option(
-            "--period",
-            metavar="PERIOD",
-            help="A day, week, month, quarter or year (2026-05, FY2026-Q2), last-month, FROM..TO.",
-            callback=utf8,
-        ),
-    ] = "this-month",
+    period: PeriodOption = "this-month",
     format: Annotated[  # noqa: A002
         Format,
         typer.Option(
@@ -74,40 +109,11 @@ def report(
             callback=utf8,
         ),
     ] = None,
-    section: Annotated[
-        str | None,
-        typer.Option(
-            "--section", metavar="NAME", help="Only this table of it.", show_default=False
-        ),
-    ] = None,
-    environment: Annotated[
-        str | None,
-        typer.Option(
-            "--environment",
-            help="Only this one.  [default: all, each in rows of its own]",
-            show_default=False,
-            callback=utf8,
-        ),
-    ] = None,
-    times_median: Annotated[
-        int,
-        typer.Option("--times-median", min=1, help="tenants: flag those above so many medians."),
-    ] = 10,
-    share: Annotated[
-        int,
-        typer.Option("--share", min=0, max=100, help="tenants: flag those above so many % of all."),
-    ] = 10,
-    outcome: Annotated[
-        str | None,
-        typer.Option(
-            "--outcome",
-            metavar="LABEL=VALUE",
-            help="unit-economics: the label of a step that makes its run a success."
-            "  [default: no step ended with an error]",
-            show_default=False,
-            callback=utf8,
-        ),
-    ] = None,
+    section: SectionOption = None,
+    environment: EnvironmentOption = None,
+    times_median: TimesMedianOption = 10,
+    share: ShareOption = 10,
+    outcome: OutcomeOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:

@@ -18,7 +18,8 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.model.errors import X Config, Period, open_views, roll_up
+from agentcost_collector.cli import app
+from agentcost_collector.report import Config, Period, open_views, roll_up
 from agentcost_collector.report.reports import (
     REPORTS,
     Outcome,
