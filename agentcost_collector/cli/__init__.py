@@ -31,6 +31,7 @@ from agentcost_collector.cli import (
     quarantine,
     rates_commands,
     replay,
+    report,
     restate,
     rollup,
     scrub,
@@ -102,6 +103,7 @@ app.command("send")(send.send)
 app.command("sql", cls=sql.SqlCommand)(sql.sql)
 app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
+app.command("report")(report.report)
 app.command("rollup")(rollup.rollup)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)

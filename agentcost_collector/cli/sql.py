@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from agentcost_collector.cli.options import (
     settings_from,
     utf8,
 )
+from agentcost_collector.cli.output import replacing
 from agentcost_collector.cli.trail import note
 from agentcost_collector.model.errors import ConfigError
 
@@ -156,28 +155,9 @@ def _write_file(rows: pa.RecordBatchReader, format: Format, output: Path) -> Non
     """Whole or not at all: a query that fails half way leaves what was there before."""
     from agentcost_collector.report import write_parquet
 
-    with _replacing(output) as fresh:
+    with replacing(output) as fresh:
         if format is Format.PARQUET:
             write_parquet(rows, fresh)
         else:
             with fresh.open("w", encoding="utf-8", newline="") as out:
                 _write(rows, format, out)
-
-
-@contextlib.contextmanager
-def _replacing(output: Path) -> Iterator[Path]:
-    """A new file that takes the place of `output` in the end, or of what that links to. A pipe or
-    a device is written to as it is."""
-    try:
-        if output.is_relative_to("/dev") or (output.exists() and not output.is_file()):
-            yield output
-            return
-        target = output.resolve()
-        fresh = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            yield fresh
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as fault:
-        raise ConfigError(f"{output}: cannot be written: {fault.strerror or fault}") from fault

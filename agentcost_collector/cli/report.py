@@ -1,0 +1,216 @@
+"""`agentcost report`: what a period cost, for finance and teams."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from agentcost_collector.cli.options import (
+    ConfigOption,
+    DataOption,
+    reading,
+    settings_from,
+    utf8,
+)
+from agentcost_collector.cli.output import replacing
+from agentcost_collector.cli.text import aligned
+from agentcost_collector.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agentcost_collector.report.reports import Outcome, Report, Section
+
+
+class Name(StrEnum):
+    """Which report."""
+
+    SHOWBACK = "showback"
+    CHARGEBACK = "chargeback"
+    TENANTS = "tenants"
+    UNIT_ECONOMICS = "unit-economics"
+    UNATTRIBUTED = "unattributed"
+
+
+class Format(StrEnum):
+    """How it is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    HTML = "html"
+    XLSX = "xlsx"
+
+
+PeriodOption = Annotated[
+    str,
+    typer.Option(
+        "--period",
+        metavar="PERIOD",
+        help="A day, week, month, quarter or year (2026-05, FY2026-Q2), last-month, FROM..TO.",
+        callback=utf8,
+    ),
+]
+SectionOption = Annotated[
+    str | None,
+    typer.Option("--section", metavar="NAME", help="Only this table of it.", show_default=False),
+]
+EnvironmentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        help="Only this one.  [default: all, each in rows of its own]",
+        show_default=False,
+        callback=utf8,
+    ),
+]
+TimesMedianOption = Annotated[
+    int,
+    typer.Option("--times-median", min=1, help="tenants: flag those above so many medians."),
+]
+ShareOption = Annotated[
+    int,
+    typer.Option("--share", min=0, max=100, help="tenants: flag those above so many % of all."),
+]
+OutcomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--outcome",
+        metavar="LABEL=VALUE",
+        help="unit-economics: the label of a step that makes its run a success."
+        "  [default: no step ended with an error]",
+        show_default=False,
+        callback=utf8,
+    ),
+]
+
+
+def report(
+    name: Annotated[Name, typer.Argument(metavar="REPORT", help=", ".join(Name))],
+    period: PeriodOption = "this-month",
+    format: Annotated[  # noqa: A002
+        Format,
+        typer.Option(
+            "--format", help="csv has one table, the first or --section; xlsx needs --output."
+        ),
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write here instead of to the terminal.",
+            show_default=False,
+            callback=utf8,
+        ),
+    ] = None,
+    section: SectionOption = None,
+    environment: EnvironmentOption = None,
+    times_median: TimesMedianOption = 10,
+    share: ShareOption = 10,
+    outcome: OutcomeOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """What a period cost and who pays, beside the period before it."""
+    from agentcost_collector.report import Period, day_of, open_views
+    from agentcost_collector.report.reports import Scope, make_report
+
+    if format is Format.XLSX and output is None:
+        raise ConfigError("--format xlsx writes binary: name a file with --output")
+    settings = reading(settings_from(config, data))
+    calendar = settings.report
+    today = day_of(time.time_ns(), calendar)
+    chosen = Period.parse(period, calendar, today)
+    scope = Scope(chosen, chosen.before(calendar), environment)
+    made = make_report(
+        open_views(settings.data, config=calendar),
+        name.value,
+        scope,
+        calendar,
+        today,
+        times_median,
+        share,
+        _outcome(outcome),
+    )
+    made = _only(made, section)
+    if output is None:
+        _write(made, format, sys.stdout)
+    else:
+        _write_file(made, format, output)
+
+
+def _outcome(text: str | None) -> Outcome | None:
+    from agentcost_collector.report.reports import Outcome
+
+    if text is None:
+        return None
+    label, separator, value = text.partition("=")
+    if not separator or not label:
+        raise ConfigError(f"--outcome {text}: should be LABEL=VALUE, such as resolved=true")
+    return Outcome(label, value)
+
+
+def _only(made: Report, section: str | None) -> Report:
+    from dataclasses import replace
+
+    if section is None:
+        return made
+    chosen = [s for s in made.sections if s.name == section]
+    if not chosen:
+        names = ", ".join(s.name for s in made.sections)
+        raise ConfigError(f"--section {section}: {made.name} has none such; give one of {names}")
+    return replace(made, sections=chosen)
+
+
+def _write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A002
+    from agentcost_collector.report.reports import write_workbook
+
+    with replacing(output) as fresh:
+        if format is Format.XLSX:
+            write_workbook(made, fresh)
+        else:
+            with fresh.open("w", encoding="utf-8", newline="") as out:
+                _write(made, format, out)
+
+
+def _write(made: Report, format: Format, out: TextIO) -> None:  # noqa: A002
+    from agentcost_collector.cli.formats import write_csv, write_table
+    from agentcost_collector.report.reports import write_page
+
+    match format:
+        case Format.CSV:
+            write_csv(made.sections[0].rows.to_reader(), out)
+        case Format.JSON:
+            out.write(json.dumps(_plain(made), indent=1) + "\n")
+        case Format.HTML:
+            out.write(write_page(made))
+        case _:
+            out.write(f"{made.title}\n{aligned(made.facts)}\n")
+            for section in made.sections:
+                out.write(f"\n{section.title}\n")
+                write_table(section.rows.to_reader(), out)
+                out.write(f"{section.note}\n" if section.note else "")
+
+
+def _plain(made: Report) -> dict[str, object]:
+    return {
+        "report": made.name,
+        "title": made.title,
+        "facts": dict(made.facts),
+        "sections": {section.name: _rows(section) for section in made.sections},
+    }
+
+
+def _rows(section: Section) -> list[object]:
+    from agentcost_collector.cli.formats import write_json
+
+    text = io.StringIO()
+    write_json(section.rows.to_reader(), text)
+    rows: list[object] = json.loads(text.getvalue())
+    return rows

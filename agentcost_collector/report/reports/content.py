@@ -1,0 +1,141 @@
+"""What a report is made of, and the one query that most of its tables come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import duckdb
+import pyarrow as pa
+
+from agentcost_collector.model.money import round_half_even, usd
+from agentcost_collector.report.period import Period
+from agentcost_collector.report.query import select
+from agentcost_collector.report.sql import (
+    ALL_TOKENS,
+    NOT_FULLY_PRICED,
+    UNATTRIBUTED,
+    quoted,
+    token_sum,
+)
+
+TOTALS = "totals"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is reported on."""
+
+    period: Period
+    before: Period
+    """The one that it is compared with."""
+    environment: str | None = None
+    """Only this one; None for all of them, each in rows of its own."""
+
+    @property
+    def where(self) -> str:
+        """SQL: rows of `days` of both periods."""
+        return f"({self.period.where} OR {self.before.where}) AND {self.chosen}"
+
+    @property
+    def chosen(self) -> str:
+        """SQL: rows of the environment."""
+        return "true" if self.environment is None else f"environment = {quoted(self.environment)}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of a report."""
+
+    name: str
+    """By which users choose it."""
+    title: str
+    rows: pa.Table
+    note: str = ""
+    """What a reader should know of its numbers."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables about one period, the most important first, and what they were made from."""
+
+    name: str
+    title: str
+    facts: Sequence[tuple[str, str]]
+    """Period, environment, how complete it is, in users' words."""
+    sections: Sequence[Section]
+
+
+def asked(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """All rows of a query."""
+    return select(connection, query).read_all()
+
+
+def compared(
+    connection: duckdb.DuckDBPyConnection,
+    scope: Scope,
+    keys: Sequence[str],
+    only: str = "true",
+    first: int | None = None,
+) -> pa.Table:
+    """Row = environment and `keys`: this period beside the one before, dearest first.
+
+    `only` is SQL over `days`; `first` keeps so many rows of each environment. `cost_usd` holds
+    what could be priced: NULL where nothing could.
+    """
+    names = ", ".join(["environment", *keys])
+    order = ", ".join(
+        ["environment NULLS LAST", "cost_usd DESC NULLS LAST", "cost_usd_before DESC NULLS LAST"]
+        + [f"{key} NULLS LAST" for key in keys]
+    )
+    now = scope.period.where
+    cut = (
+        f"QUALIFY row_number() OVER (PARTITION BY environment ORDER BY {order}) <= {first}"
+        if first
+        else ""
+    )
+    return asked(
+        connection,
+        f"""
+SELECT {names}, steps, tokens, cost_usd, cost_usd_before,
+    CASE WHEN coalesce(cost_usd, cost_usd_before) IS NOT NULL
+        THEN coalesce(cost_usd, 0) - coalesce(cost_usd_before, 0) END AS change_usd,
+    unpriced_steps, unpriced_steps_before, unattributed_steps, unattributed_usd
+FROM (
+    SELECT {names},
+        {counted("steps", now)} AS steps,
+        {token_sum(ALL_TOKENS).replace("IS NOT NULL)", f"IS NOT NULL AND {now})")} AS tokens,
+        sum(cost_usd) FILTER ({now}) AS cost_usd,
+        sum(cost_usd) FILTER ({scope.before.where}) AS cost_usd_before,
+        {counted("steps", f"{now} AND {NOT_FULLY_PRICED}")} AS unpriced_steps,
+        {counted("steps", f"{scope.before.where} AND {NOT_FULLY_PRICED}")} AS unpriced_steps_before,
+        {counted("steps", f"{now} AND {UNATTRIBUTED}")} AS unattributed_steps,
+        sum(cost_usd) FILTER ({now} AND {UNATTRIBUTED}) AS unattributed_usd
+    FROM days WHERE {scope.where} AND {only} GROUP BY {names})
+{cut} ORDER BY {order}""",
+    )
+
+
+def counted(column: str, where: str) -> str:
+    """SQL: sum of an integer column over some rows of a group; 0 where there are none."""
+    return f"CAST(coalesce(sum({column}) FILTER ({where}), 0) AS BIGINT)"
+
+
+def totals(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Section:
+    """All of each environment."""
+    return Section(
+        TOTALS,
+        "Totals",
+        compared(connection, scope, ()),
+        "cost_usd is what could be priced; unpriced_steps have no price or only part of one."
+        " unattributed_usd is the part of cost_usd that no feature pays for.",
+    )
+
+
+def divided(amount: Decimal | None, by: Decimal | int | None) -> Decimal | None:
+    """The quotient, rounded half-even to 12 digits; None where it is not known."""
+    if amount is None or not by:
+        return None
+    return usd(round_half_even(Fraction(amount) / Fraction(by)))
