@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from agentcost_collector.cli.explanation import Explained
     from agentcost_collector.ledger import LedgerReader
 
 _PREFIX_MIN = 6
@@ -38,7 +39,10 @@ class Format(StrEnum):
     """How the explanation is written."""
 
     TREE = "tree"
+    TEXT = "text"
     JSON = "json"
+    FOLDED = "folded"
+    SVG = "svg"
 
 
 def explain(
@@ -53,7 +57,12 @@ def explain(
     ],
     data: DataOption = None,
     format: Annotated[  # noqa: A002
-        Format, typer.Option("--format", help="json holds every fact, exact.")
+        Format,
+        typer.Option(
+            "--format",
+            help="text: total and drivers; tree: with every span; json: every fact, exact; "
+            "folded: stacks with pico-dollars; svg: a flame graph.",
+        ),
     ] = Format.TREE,
     rate_cards: RateCardsOption = None,
     policy: PolicyOption = None,
@@ -64,7 +73,8 @@ def explain(
     counted, and why. Worked out again from the evidence, and compared with what is booked.
     """
     from agentcost_collector import kernel
-    from agentcost_collector.cli import explanation
+    from agentcost_collector.cli import explanation, why
+    from agentcost_collector.explain import break_down
     from agentcost_collector.ledger import LedgerReader
     from agentcost_collector.report import open_views
 
@@ -78,8 +88,28 @@ def explain(
     )
     if format is Format.JSON:
         typer.echo(explanation.as_json(asked, found_by, explained))
+    elif format in (Format.FOLDED, Format.SVG):
+        _flame(asked, explained, format)
     else:
-        explanation.print_tree(explained)
+        for line in why.sentences(asked, break_down(explained.charges)):
+            typer.echo(line)
+        if format is Format.TREE:
+            explanation.print_tree(explained)
+
+
+def _flame(asked: str, explained: Explained, format: Format) -> None:  # noqa: A002
+    """The picture to stdout. Stacks stand there alone: what they do not hold goes to stderr."""
+    from agentcost_collector.cli import why
+    from agentcost_collector.explain import break_down, fold, folded_lines, svg
+
+    stacks = fold(explained.charges)
+    line = why.total(asked, break_down(explained.charges))
+    if format is Format.SVG:
+        typer.echo(svg(stacks, asked, [line]), nl=False)
+        return
+    for stack in folded_lines(stacks):
+        typer.echo(stack)
+    typer.echo(line, err=True)
 
 
 def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agentcost_collector.cli.text import amount, printable
+from agentcost_collector.explain import break_down
 from agentcost_collector.model.kinds import Kind
 from agentcost_collector.model.money import round_half_even, usd
 from agentcost_collector.model.reasons import CostStatus, Verdict
@@ -113,6 +114,7 @@ def as_json(asked: str, found_by: str, explained: Explained) -> str:
             {"trace_id": trace_id, "spans": [_span_facts(node) for node in nodes]}
             for trace_id, nodes in explained.traces.items()
         ],
+        "breakdown": asdict(break_down(explained.charges)),
         "total": {
             "steps": len(explained.charges),
             "unpriced_steps": explained.unpriced,

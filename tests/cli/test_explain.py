@@ -98,3 +98,25 @@ def test_the_tree_for_people(data: Path) -> None:
     assert "feature=search (ancestor)" in done.stdout
     assert "not counted (" in done.stdout
     assert "the ledger holds $0.00035" in done.stdout.splitlines()[-1]
+
+
+def test_why_in_words(data: Path) -> None:
+    """Total with what it does not hold, then the driver with share, path and rate."""
+    total, driver = _explain(data, "run-7", "--format", "text").stdout.splitlines()
+    assert total == (
+        "run-7 cost $0.0021 in 1 step; 0 not fully priced, 0 without a feature, 0 failed."
+    )
+    assert driver.startswith("  100 % $0.0021: llm own-model, called 1 time, at handle;")
+    assert driver.endswith("by own/model@2024-01-01")
+
+
+def test_flame_graph(data: Path) -> None:
+    """Stacks alone on stdout, the total beside them; the picture says the same."""
+    folded = _explain(data, ONE, "--format", "folded")
+    (line,) = folded.stdout.splitlines()
+    assert line.startswith("handle;")
+    assert line.endswith(" 2100000000")
+    assert "0 not fully priced" in folded.stderr
+    picture = _explain(data, ONE, "--format", "svg")
+    assert (picture.returncode, picture.stderr) == (0, "")
+    assert "<title>handle: $0.0021</title>" in picture.stdout
