@@ -27,6 +27,7 @@ from agentcost_collector.cli import (
     duckdb_file,
     explain,
     ledger_commands,
+    nightly,
     policy,
     quarantine,
     rates_commands,
@@ -105,6 +106,7 @@ app.command("duckdb")(duckdb_file.duckdb_file)
 app.command("explain")(explain.explain)
 app.command("report")(report.report)
 app.command("rollup")(rollup.rollup)
+app.command("nightly")(nightly.nightly)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
 app.add_typer(alert.app, name="alert")

@@ -142,7 +142,7 @@ def report(
     if output is None:
         _write(made, format, sys.stdout)
     else:
-        _write_file(made, format, output)
+        write_file(made, format, output)
 
 
 def _outcome(text: str | None) -> Outcome | None:
@@ -168,7 +168,8 @@ def _only(made: Report, section: str | None) -> Report:
     return replace(made, sections=chosen)
 
 
-def _write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A002
+def write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A002
+    """A report as a file, which is replaced whole. ConfigError where it cannot be written."""
     from agentcost_collector.report.reports import write_workbook
 
     with replacing(output) as fresh:

@@ -15,7 +15,7 @@ Run = Mapping[str | None, int]
 """Calls that each feature pays, in one trace."""
 
 
-def call(trace: int, span: int, feature: str | None, model: str = "own-model") -> dict[str, Any]:
+def call(trace: int, span: int, feature: str | None, model: str, start_ns: int) -> dict[str, Any]:
     """An OTLP span of a chat."""
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
@@ -31,8 +31,8 @@ def call(trace: int, span: int, feature: str | None, model: str = "own-model") -
         "spanId": f"{span:016x}",
         "name": f"chat {model}",
         "kind": 3,
-        "startTimeUnixNano": str(START_NS + span * 1000),
-        "endTimeUnixNano": str(START_NS + span * 1000 + 500),
+        "startTimeUnixNano": str(start_ns + span * 1000),
+        "endTimeUnixNano": str(start_ns + span * 1000 + 500),
         "attributes": [
             {
                 "key": key,
@@ -43,10 +43,10 @@ def call(trace: int, span: int, feature: str | None, model: str = "own-model") -
     }
 
 
-def record(path: Path, *runs: Run, model: str = "own-model") -> Path:
+def record(path: Path, *runs: Run, model: str = "own-model", start_ns: int = START_NS) -> Path:
     """`path` with one trace for each run."""
     spans = [
-        call(number, 100 * number + at, feature, model)
+        call(number, 100 * number + at, feature, model, start_ns)
         for number, run in enumerate(runs, start=1)
         for at, feature in enumerate([f for f, calls in run.items() for _ in range(calls)])
     ]
