@@ -24,8 +24,9 @@ run: $(READY) ## start the collector on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), 
 demo: $(READY) ## send recorded agent runs to a collector and show what they cost
 	$(BIN)/python -m tests.demo
 
-# What the tests need of the system: strace strikes system calls, openssl makes certificates.
-TOOLS := strace openssl
+# What the tests need of the system: strace strikes system calls, openssl makes certificates, chromium
+# opens reports.
+TOOLS := strace openssl chromium
 
 tools: promtool
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
@@ -80,6 +81,9 @@ docs: $(READY) ## rewrite docs/dialects.md from the dialect files and docs/confo
 
 fuzz-night: $(READY) ## 200,000 mutated requests over every transport, CASES=n SEED=n for others
 	$(BIN)/python -m tests.conformance.fuzz $(or $(CASES),200000) $(or $(SEED),1)
+
+screenshot: tools $(READY) ## docs/images/report.png, a report of the demo's ledger in Chromium
+	$(BIN)/python -m tests.report.browser
 
 bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 	$(BIN)/python -m tests.bench

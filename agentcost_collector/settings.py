@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """File that says where tags are found and who pays; see docs/policy.md. None: the defaults."""
     budgets: Path | None = None
     """File of budgets; see docs/budgets.md."""
+    prices: Path | None = None
+    """File of what tenants pay; see docs/reports.md."""
     keep: Annotated[tuple[str, ...], NoDecode] = ()
     """Prefixes of span attributes that are kept beside those that matter to cost; in the
     environment variable separated by commas."""

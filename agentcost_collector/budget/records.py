@@ -1,4 +1,4 @@
-"""What people said of budgets: JSON lines, each with the hash of the one before, only appended."""
+"""What people said of budgets: JSON lines, each with its own hash and that of the one before."""
 
 from __future__ import annotations
 
@@ -95,9 +95,10 @@ def append(path: Path, record: Record) -> None:
             lines = file.read().splitlines(keepends=True)
             known = _checked(path, lines)
             whole = sum(len(line) for line in lines[: len(known)])
-            prev = _hash(lines[len(known) - 1]) if known else _FIRST
+            prev = json.loads(lines[len(known) - 1])["hash"] if known else _FIRST
             file.truncate(whole)
-            file.write(_line({**record.facts(), "prev": prev}))
+            facts = {**record.facts(), "prev": prev}
+            file.write(json.dumps({**facts, "hash": _hash(facts)}, sort_keys=True).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         folder = os.open(path.parent, os.O_RDONLY)
@@ -117,15 +118,16 @@ def _checked(path: Path, lines: Sequence[bytes]) -> list[Record]:
             break
         try:
             facts = json.loads(line)
-            if facts.pop("prev") != prev:
-                raise ValueError("not the line that followed")
+            digest = facts.pop("hash")
+            if digest != _hash(facts) or facts.pop("prev") != prev:
+                raise ValueError("not what was written")
             records.append(_record(facts))
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             raise CorruptionError(
-                f"{path}:{number}: this record or the one before was changed; restore the file from"
-                " a backup"
+                f"{path}:{number}: this record was changed, or one before it taken out; restore the"
+                " file from a backup"
             ) from fault
-        prev = _hash(line)
+        prev = digest
     return records
 
 
@@ -140,9 +142,5 @@ def _record(facts: Mapping[str, Any]) -> Record:
     )
 
 
-def _line(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True).encode() + b"\n"
-
-
-def _hash(line: bytes) -> str:
-    return hashlib.sha256(line).hexdigest()
+def _hash(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

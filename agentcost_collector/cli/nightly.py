@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from agentcost_collector.budget import Budgets
     from agentcost_collector.report import Period
+    from agentcost_collector.report.reports import Prices
     from agentcost_collector.settings import Settings
 
 _COMPACT = "nightly"
@@ -72,6 +73,7 @@ class Step:
 class _Night:
     settings: Settings
     budgets: Budgets | None
+    prices: Prices | None
     period: Period
     today: date
     now_ns: int
@@ -110,11 +112,13 @@ def nightly(
     acknowledged; 2 for wrong settings, before anything is done.
     """
     from agentcost_collector.budgets_file import read_budgets
+    from agentcost_collector.prices_file import read_prices
     from agentcost_collector.report import Period, Span, day_of
     from agentcost_collector.telemetry import configure_logging
 
     settings = writing(reading(settings_from(config, data)))
     budgets = read_budgets(settings.budgets) if settings.budgets else None
+    prices = read_prices(settings.prices) if settings.prices else None
     now_ns = time.time_ns()
     today = day_of(now_ns, settings.report)
     yesterday = today - timedelta(days=1)
@@ -125,7 +129,7 @@ def nightly(
     )
     configure_logging("warning")
     folder = output or settings.data / "reports" / chosen.name
-    steps = _run(_Night(settings, budgets, chosen, today, now_ns, folder))
+    steps = _run(_Night(settings, budgets, prices, chosen, today, now_ns, folder))
     bad = any(step.status in (Status.FAILED, Status.PASSED) for step in steps)
     summary = {
         "period": chosen.name,
@@ -230,7 +234,7 @@ def _reports(night: _Night, step: Step) -> None:
     night.folder.mkdir(parents=True, exist_ok=True)
     with open_views(night.settings.data, config=calendar) as connection:
         for name in REPORTS:
-            made = make_report(connection, name, scope, calendar, night.today)
+            made = make_report(connection, name, scope, calendar, night.today, prices=night.prices)
             for format in (ReportFormat.HTML, ReportFormat.XLSX, ReportFormat.JSON):  # noqa: A001
                 write_file(made, format, night.folder / f"{name}.{format}")
     step.facts = {"reports": len(REPORTS)}

@@ -90,6 +90,17 @@ OutcomeOption = Annotated[
 ]
 
 
+PricesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        metavar="FILE",
+        help="unit-economics: what tenants pay (YAML), for their margins.",
+        show_default=False,
+    ),
+]
+
+
 def report(
     name: Annotated[Name, typer.Argument(metavar="REPORT", help=", ".join(Name))],
     period: PeriodOption = "this-month",
@@ -114,16 +125,18 @@ def report(
     times_median: TimesMedianOption = 10,
     share: ShareOption = 10,
     outcome: OutcomeOption = None,
+    prices: PricesOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """What a period cost and who pays, beside the period before it."""
+    from agentcost_collector.prices_file import read_prices
     from agentcost_collector.report import Period, day_of, open_views
     from agentcost_collector.report.reports import Scope, make_report
 
     if format is Format.XLSX and output is None:
         raise ConfigError("--format xlsx writes binary: name a file with --output")
-    settings = reading(settings_from(config, data))
+    settings = reading(settings_from(config, data, prices=prices))
     calendar = settings.report
     today = day_of(time.time_ns(), calendar)
     chosen = Period.parse(period, calendar, today)
@@ -137,6 +150,7 @@ def report(
         times_median,
         share,
         _outcome(outcome),
+        read_prices(settings.prices) if settings.prices else None,
     )
     made = _only(made, section)
     if output is None:

@@ -188,7 +188,9 @@ def test_records_come_back_as_they_were_said(tmp_path):
     assert Records.read(tmp_path / "none").all == ()
 
 
-@pytest.mark.parametrize("harm", ["edited", "removed", "swapped", "repeated", "first removed"])
+@pytest.mark.parametrize(
+    "harm", ["edited", "last edited", "removed", "swapped", "repeated", "first removed"]
+)
 def test_changed_records_are_noticed(tmp_path, harm):
     """With the line from which on they cannot be trusted."""
     path = tmp_path / "budgets.jsonl"
@@ -196,7 +198,8 @@ def test_changed_records_are_noticed(tmp_path, harm):
     for _ in range(4):
         append(path, said(budget, Kind.SIGNED))
     lines = path.read_text().splitlines(keepends=True)
-    lines[1] = lines[1].replace("ann", "eve") if harm == "edited" else lines[1]
+    for at in {"edited": [1], "last edited": [3]}.get(harm, []):
+        lines[at] = lines[at].replace("ann", "eve")
     order = {
         "removed": [0, 2, 3],
         "swapped": [0, 2, 1, 3],
@@ -204,7 +207,7 @@ def test_changed_records_are_noticed(tmp_path, harm):
         "first removed": [1, 2, 3],
     }.get(harm, [0, 1, 2, 3])
     path.write_text("".join(lines[at] for at in order))
-    with pytest.raises(CorruptionError, match=r"budgets.jsonl:\d: this record or the one before"):
+    with pytest.raises(CorruptionError, match=r"budgets.jsonl:\d: this record was changed, or"):
         Records.read(path)
 
 

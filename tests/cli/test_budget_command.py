@@ -68,7 +68,7 @@ def test_an_edited_record_is_a_failed_check(data):
     records.write_text(records.read_text().replace("ann", "eve"))
     done = budget(data, "check")
     assert done.returncode == 1
-    assert "budgets.jsonl:2: this record or the one before was changed" in done.stderr
+    assert "budgets.jsonl:1: this record was changed" in done.stderr
 
 
 def test_the_view_shows_the_file(data):

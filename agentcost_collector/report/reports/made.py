@@ -9,6 +9,7 @@ import duckdb
 from agentcost_collector.report.config import Config
 from agentcost_collector.report.reports.chargeback import chargeback
 from agentcost_collector.report.reports.content import Report, Scope, Section, asked
+from agentcost_collector.report.reports.margin import Prices, margin
 from agentcost_collector.report.reports.showback import showback
 from agentcost_collector.report.reports.tenants import tenants
 from agentcost_collector.report.reports.unattributed import unattributed
@@ -33,6 +34,7 @@ def make_report(
     times_median: int = 10,
     percent: int = 10,
     outcome: Outcome | None = None,
+    prices: Prices | None = None,
 ) -> Report:
     """One of REPORTS. ConfigError where the views cannot be read."""
     sections: list[Section]
@@ -45,6 +47,8 @@ def make_report(
             sections = tenants(connection, scope, times_median, percent)
         case "unit-economics":
             sections = unit_economics(connection, scope, config, outcome)
+            if prices is not None:
+                sections.insert(1, margin(connection, scope, config, prices))
         case _:
             sections = unattributed(connection, scope)
     facts = _facts(connection, scope, config, today)

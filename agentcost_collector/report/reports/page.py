@@ -11,7 +11,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from agentcost_collector.model.printable import amount, printable
-from agentcost_collector.report.reports.content import Report, Section
+from agentcost_collector.report.reports.content import TOTALS, Report, Section
 
 _BARS = 12
 _BAR_WIDTH = 400
@@ -37,7 +37,9 @@ def write_page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    tables = [_table(section) for section in report.sections]
+    first = [section for section in report.sections if section.name == TOTALS]
+    others = [section for section in report.sections if section.name != TOTALS]
+    tables = [_table(section) for section in (*first, *others)]
     return environment.get_template("page.html").render(report=report, tables=tables)
 
 
