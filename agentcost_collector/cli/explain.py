@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -49,8 +49,9 @@ def explain(
     asked: Annotated[
         str,
         typer.Argument(
-            metavar="TRACE_OR_RUN_OR_SESSION",
-            help="A trace id (or its first 6 digits or more), parent_run_id or session_id.",
+            metavar="WHAT",
+            help="A trace id (or its first 6 digits or more), parent_run_id or session_id;"
+            " a period (2026-05, last-month); feature:NAME.",
             show_default=False,
             callback=utf8,
         ),
@@ -64,23 +65,38 @@ def explain(
             "folded: stacks with pico-dollars; svg: a flame graph.",
         ),
     ] = Format.TREE,
+    period: Annotated[
+        str,
+        typer.Option("--period", metavar="PERIOD", help="Of feature:NAME.", callback=utf8),
+    ] = "this-month",
     rate_cards: RateCardsOption = None,
     policy: PolicyOption = None,
 ) -> None:
     """Show a trace, run or session: what each step cost, and who pays.
 
-    With the rate line of each cost and where each tag was found; with the spans that were not
+    Of a period the features, of a feature the dearest runs: from the bill down to a step. With the
+    rate line of each cost and where each tag was found; with the spans that were not
     counted, and why. Worked out again from the evidence, and compared with what is booked.
     """
     from agentcost_collector import kernel
-    from agentcost_collector.cli import explanation, why
-    from agentcost_collector.explain import break_down
+    from agentcost_collector.cli import drill, explanation
     from agentcost_collector.ledger import LedgerReader
-    from agentcost_collector.report import open_views
+    from agentcost_collector.report import FORMS, open_views
 
     settings = reading(settings_from(data=data, rate_cards=rate_cards, policy=policy))
+    if asked.startswith(drill.FEATURE):
+        chosen = drill.period_of(settings, period)
+        if chosen is None:
+            raise ConfigError(f"--period {period}: not a period; give {FORMS}")
+        drill.feature_explained(settings, asked, chosen, format)
+        return
     connection = open_views(settings.data)
-    found_by, trace_ids = _find(connection, asked)
+    found = _find(connection, asked)
+    named = None if found else drill.period_of(settings, asked)
+    if named:
+        drill.period_explained(settings, named, format)
+        return
+    found_by, trace_ids = found or _nothing(asked)
     spans = _evidence(LedgerReader(settings.ledger_path), trace_ids)
     charges, verdicts = kernel.explain(spans, kernel.Rulebook.of(settings))
     explained = explanation.explain_traces(
@@ -91,10 +107,38 @@ def explain(
     elif format in (Format.FOLDED, Format.SVG):
         _flame(asked, explained, format)
     else:
-        for line in why.sentences(asked, break_down(explained.charges)):
-            typer.echo(line)
+        _words(connection, asked, trace_ids, explained)
         if format is Format.TREE:
             explanation.print_tree(explained)
+
+
+def _words(
+    connection: duckdb.DuckDBPyConnection, asked: str, trace_ids: list[str], explained: Explained
+) -> None:
+    """Total, drivers, and what differs from the usual run of the feature that pays most of it."""
+    from decimal import Decimal
+
+    from agentcost_collector.cli import why
+    from agentcost_collector.explain import break_down, usual
+    from agentcost_collector.report.sql import ALL_TOKENS
+
+    for line in why.sentences(asked, break_down(explained.charges)):
+        typer.echo(line)
+    paid: dict[str, Decimal] = {}
+    for charge in explained.charges:
+        if charge["feature"] is not None:
+            cost = charge["cost_usd"] or Decimal(0)
+            paid[charge["feature"]] = paid.get(charge["feature"], Decimal(0)) + cost
+    if not paid:
+        return
+    feature = max(sorted(paid), key=lambda name: paid[name])
+    mine = [charge for charge in explained.charges if charge["feature"] == feature]
+    found = break_down(mine)
+    tokens = sum(charge[name] or 0 for charge in mine for name in ALL_TOKENS)
+    runs = len({charge["parent_run_id"] or charge["trace_id"] for charge in mine})
+    before = usual(connection, feature, trace_ids, found.drivers)
+    for line in why.compared(found, tokens, runs, before):
+        typer.echo(line)
 
 
 def _flame(asked: str, explained: Explained, format: Format) -> None:  # noqa: A002
@@ -112,8 +156,8 @@ def _flame(asked: str, explained: Explained, format: Format) -> None:  # noqa: A
     typer.echo(line, err=True)
 
 
-def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[str]]:
-    """What `asked` is, and the traces that it names, oldest first."""
+def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[str]] | None:
+    """What `asked` is, and the traces that it names, oldest first; None where there are none."""
     for found_by, lookup in _LOOKUPS:
         rows = connection.execute(f"SELECT trace_id FROM {lookup}, trace_id", [asked]).fetchall()
         if rows:
@@ -121,11 +165,13 @@ def _find(connection: duckdb.DuckDBPyConnection, asked: str) -> tuple[str, list[
     rows = connection.execute(_PREFIX, [asked]).fetchall() if len(asked) >= _PREFIX_MIN else []
     if len(rows) > 1:
         raise ConfigError(f"{asked}: several traces begin so; give more digits")
-    if not rows:
-        short = f"; a trace needs its first {_PREFIX_MIN} digits"
-        more = "" if len(asked) >= _PREFIX_MIN else short
-        raise ConfigError(f"{asked}: no settled trace, run or session has this id{more}")
-    return "trace_id_prefix", [rows[0][0]]
+    return ("trace_id_prefix", [rows[0][0]]) if rows else None
+
+
+def _nothing(asked: str) -> NoReturn:
+    short = f"; a trace needs its first {_PREFIX_MIN} digits"
+    more = "" if len(asked) >= _PREFIX_MIN else short
+    raise ConfigError(f"{asked}: no settled trace, run or session has this id{more}")
 
 
 def _evidence(ledger: LedgerReader, trace_ids: list[str]) -> pa.Table:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from agentcost_collector.cli.why import compared
+from agentcost_collector.explain import break_down, usual
+from agentcost_collector.report import open_views
 from tests.cli.command import Done, agentcost, refusal
 from tests.report.ledgers import booked, write_ledger, write_spans
 
@@ -102,7 +107,8 @@ def test_the_tree_for_people(data: Path) -> None:
 
 def test_why_in_words(data: Path) -> None:
     """Total with what it does not hold, then the driver with share, path and rate."""
-    total, driver = _explain(data, "run-7", "--format", "text").stdout.splitlines()
+    total, driver, usually = _explain(data, "run-7", "--format", "text").stdout.splitlines()
+    assert usually == "No earlier run of its feature is known to compare it with."
     assert total == (
         "run-7 cost $0.0021 in 1 step; 0 not fully priced, 0 without a feature, 0 failed."
     )
@@ -120,3 +126,79 @@ def test_flame_graph(data: Path) -> None:
     picture = _explain(data, ONE, "--format", "svg")
     assert (picture.returncode, picture.stderr) == (0, "")
     assert "<title>handle: $0.0021</title>" in picture.stdout
+
+
+@pytest.fixture
+def months(tmp_path: Path) -> Path:
+    """In March search pays runs of $2 (4 calls of big), $1 (2 calls) and, last, $5 (10 calls);
+    chat pays one of $1, and nobody one of $0.5."""
+    rows = []
+    runs: list[tuple[int, str | None, int, str]] = [
+        *((1, "search", 4, "2"), (2, "search", 2, "1"), (9, "search", 10, "5")),
+        *((3, "chat", 1, "1"), (4, None, 1, "0.5")),
+    ]
+    for number, (day, feature, calls, usd) in enumerate(runs):
+        at = datetime(2026, 3, day, 12, tzinfo=UTC)
+        for call in range(calls):
+            step = {"step_id": f"{number}-{call}", "span_id": f"{call:016x}"}
+            times = {"started_at": at, "ended_at": at, "date": at.date()}
+            money = {"cost_usd": Decimal(usd) / calls, "feature": feature, "model": "big"}
+            paths = {"path": "ask;call"}
+            rows.append(booked(trace_id=f"{number:032x}", **step, **times, **money, **paths))
+    write_ledger(tmp_path, [rows])
+    return tmp_path
+
+
+def test_from_the_bill_down_to_a_run(months: Path) -> None:
+    """Each level has its total, and the command for the next."""
+    bill = agentcost("explain", "2026-03", "--data", months).stdout
+    assert bill.startswith(
+        "2026-03 cost $9.5 in 18 steps; 0 not fully priced, 1 without a feature."
+    )
+    assert "Next: agentcost explain feature:NAME --period 2026-03" in bill
+    feature = json.loads(
+        agentcost(
+            "explain", "feature:search", "--period", "2026-03", "--format", "json", "--data", months
+        ).stdout
+    )
+    assert feature["cost_usd"] == "8.000000000000"
+    assert [(run["run"], run["cost_usd"]) for run in feature["runs"]] == [
+        (f"{2:032x}", "5.000000000000"),
+        (f"{0:032x}", "2.000000000000"),
+        (f"{1:032x}", "1.000000000000"),
+    ]
+
+
+def test_where_the_money_of_a_feature_went(months: Path) -> None:
+    """Stacks in pico-dollars over a whole period; what nobody pays has no name behind the colon."""
+    at = ("--period", "2026-03", "--format", "folded", "--data", months)
+    assert agentcost("explain", "feature:search", *at).stdout == "ask;call 8000000000000\n"
+    assert agentcost("explain", "feature:", *at).stdout == "ask;call 500000000000\n"
+    picture = agentcost("explain", "feature:chat", *at[:2], "--format", "svg", "--data", months)
+    assert "ask: $1" in picture.stdout
+
+
+def test_what_differs_from_the_usual_run(months: Path) -> None:
+    """The median of the two runs of search before: the lesser, $1 and 2 calls."""
+    with open_views(months) as connection:
+        charges = (
+            connection.sql(f"SELECT * FROM steps WHERE trace_id = '{2:032x}'")
+            .to_arrow_table()
+            .to_pylist()
+        )
+        found = break_down(charges)
+        before = usual(connection, "search", [f"{2:032x}"], found.drivers)
+    assert before is not None
+    assert (before.runs, before.cost_usd, before.steps) == (2, 1, 2)
+    assert before.drivers == [("llm", "big", 2, 1)]
+    lines = list(compared(found, 1100, 1, before))
+    assert "here $5 in 10 steps, 1100 tokens" in lines[0]
+    assert lines[1] == "  $4 more: llm big, called 10 times, usually 2"
+
+
+def test_what_cannot_be_explained(months: Path) -> None:
+    """One sentence."""
+    told = refusal("explain", "feature:nobody", "--period", "2026-03", "--data", months)
+    assert "pays nothing in 2026-03" in told
+    assert "not a period" in refusal("explain", "feature:x", "--period", "m", "--data", months)
+    assert "for one feature" in refusal("explain", "2026-03", "--format", "svg", "--data", months)

@@ -20,6 +20,10 @@ QUERY = "SELECT feature, sum(cost_usd) FROM steps GROUP BY ALL"
 NO_DATA = {
     "send": "takes no data folder: it talks to the service, which logs what it refuses",
     "policy check": "reads one file of the user's",
+    "budget check": "reads one file of the user's, and who signed it",
+    "check": "replays recordings into a folder that is thrown away",
+    "diff": "replays recordings into folders that are thrown away",
+    "alert test": "tells the doors something, and nothing of the data",
     "rates check": "reads rate cards, which hold no spend",
     "rates import": "drafts rate cards",
     "rates quote": "reads rate cards",
@@ -90,6 +94,9 @@ ARGUMENTS = {
     "quarantine show": ["1"],
     "quarantine retry": ["1"],
     "rates settle": ["--period", "2026-03"],
+    "report": ["showback"],
+    "budget sign": ["x", "--by", "me"],
+    "budget ack": ["x", "--by", "me", "--reason", "r", "--until", "2026-03-01"],
     "token create": ["x"],
     "token revoke": ["x"],
 }
