@@ -3,7 +3,8 @@
 A cost is taken as a product along a tree: how much was done, which share of it in each branch
 (levels of LEVELS), how many failed steps came on top, how many tokens a step took, and what a token
 cost. The factors are changed from one side to the other one after another, in the order of CAUSES;
-what the sum moves by at each is that cause. So all of them add up, whatever the numbers are.
+what the sum moves by at each is that cause. So all of them add up, whatever the numbers are. The
+sums in between are worked out in integers with 40 decimals, the first and the last one exactly.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-
-from agentcost_collector.model.money import round_half_even
 
 LEVELS = ("feature_mix", "tenant_mix", "tool_mix", "model_mix")
 """Shares of what was done: of features, tenants, kinds and tools, models."""
@@ -22,6 +21,7 @@ CAUSES = ("volume", *LEVELS, "retries", "tokens_per_step", "price")
 
 _RETRIES, _TOKENS, _PRICE = (CAUSES.index(x) for x in ("retries", "tokens_per_step", "price"))
 _SIDES = (0, 1)
+_ONE = 10**40
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Work:
     steps: int
     tokens: Sequence[int]
     """In classes that have prices of their own."""
-    costs: Sequence[Fraction]
-    """Dollars of each class."""
+    costs: Sequence[int]
+    """Pico-dollars of each class."""
 
 
 NO_WORK = Work(0, (), ())
@@ -52,17 +52,25 @@ class Cell:
         """How much was done: steps that did not fail; where all failed, those."""
         return self.done.steps or self.failed.steps
 
+    @property
+    def cost(self) -> int:
+        """Pico-dollars of all of it."""
+        return sum(self.done.costs) + sum(self.failed.costs)
+
 
 @dataclass
 class _Node:
-    weights: list[Fraction] = field(default_factory=lambda: [Fraction(0), Fraction(0)])
+    weights: list[int] = field(default_factory=lambda: [0, 0])
     children: dict[str | None, _Node] = field(default_factory=dict)
     cells: dict[int, Cell] = field(default_factory=dict)
+    each: list[int] = field(default_factory=list)
+    """Of a cell: pico-dollars for one unit of it, times _ONE, where none, one, two or three of the
+    last three causes are moved."""
 
-    def share(self, of: _Node, side: int) -> Fraction:
-        """Of a child; where nothing was done here on this side, as on the other."""
+    def share(self, of: _Node, side: int) -> int:
+        """Of a child, times _ONE; where nothing was done here on this side, as on the other."""
         side = side if self.weights[side] else 1 - side
-        return of.weights[side] / self.weights[side]
+        return of.weights[side] * _ONE // self.weights[side]
 
 
 def causes(
@@ -74,69 +82,78 @@ def causes(
     one side has nothing at all, as volume.
     """
     root = _Node()
-    for side, cells, by in ((0, base, scale), (1, head, Fraction(1))):
+    costs = [0, 0]
+    for side, cells in ((0, base), (1, head)):
         for cell in cells:
-            _add(root, cell, side, by)
-    sums = [round_half_even(_cost(root, moved)) for moved in range(len(CAUSES) + 1)]
+            _add(root, cell, side)
+            costs[side] += cell.cost
+    between = [_cost(root, moved, scale) for moved in range(1, len(CAUSES))]
+    sums = [round(costs[0] * scale), *between, costs[1]]
     return {name: sums[at + 1] - sums[at] for at, name in enumerate(CAUSES)}
 
 
-def _add(root: _Node, cell: Cell, side: int, scale: Fraction) -> None:
+def _add(root: _Node, cell: Cell, side: int) -> None:
     node = root
-    node.weights[side] += cell.weight * scale
+    node.weights[side] += cell.weight
     for value in cell.path:
         node = node.children.setdefault(value, _Node())
-        node.weights[side] += cell.weight * scale
+        node.weights[side] += cell.weight
     node.cells[side] = cell
 
 
-def _cost(root: _Node, moved: int) -> Fraction:
-    """Dollars where the first `moved` of CAUSES are as in head, the others as in base."""
-    volume = root.weights[_side(0, moved)]
-    return volume * _each(root, 1, moved) if volume else Fraction(0)
+def _cost(root: _Node, moved: int, scale: Fraction) -> int:
+    """Pico-dollars where the first `moved` of CAUSES are as in head, the others as in base."""
+    side = _side(0, moved)
+    volume = root.weights[side] * (Fraction(1) if side else scale)
+    if not volume:
+        return 0
+    return round(volume * _each(root, 1, moved) / _ONE)
 
 
-def _each(node: _Node, cause: int, moved: int) -> Fraction:
-    """Dollars for one unit of what was done in a branch."""
+def _each(node: _Node, cause: int, moved: int) -> int:
+    """Pico-dollars for one unit of what was done in a branch, times _ONE."""
     if node.cells:
-        return _leaf(node.cells, moved)
+        node.each = node.each or [_leaf(node.cells, _RETRIES + n) for n in range(4)]
+        return node.each[max(0, moved - _RETRIES)]
     side = _side(cause, moved)
-    total = Fraction(0)
+    total = 0
     for child in node.children.values():
         share = node.share(child, side)
         if share:
-            total += share * _each(child, cause + 1, moved)
+            total += share * _each(child, cause + 1, moved) // _ONE
     return total
 
 
-def _leaf(cells: Mapping[int, Cell], moved: int) -> Fraction:
-    counted = cells.get(_side(_RETRIES, moved)) or next(iter(cells.values()))
-    total = Fraction(0)
+def _leaf(cells: Mapping[int, Cell], moved: int) -> int:
+    if len(cells) == 1 or moved in (_RETRIES, len(CAUSES)):  # all of it is of one side
+        (cell,) = cells.values() if len(cells) == 1 else (cells[_side(_RETRIES, moved)],)
+        return cell.cost * _ONE // cell.weight
+    counted = cells[_side(_RETRIES, moved)]
+    total = 0
     for name in ("done", "failed"):
         steps = getattr(counted, name).steps
         if steps:
-            both = [getattr(cells[side], name) if side in cells else NO_WORK for side in _SIDES]
-            total += Fraction(steps, counted.weight) * _step(both, moved)
+            both = [getattr(cells[side], name) for side in _SIDES]
+            total += steps * _step(both, moved) // counted.weight
     return total
 
 
-def _step(both: Sequence[Work], moved: int) -> Fraction:
-    """Dollars of one step: tokens for a step times dollars for a token, over all classes."""
+def _step(both: Sequence[Work], moved: int) -> int:
+    """Pico-dollars of one step, times _ONE: tokens for a step times the price of a token, over all
+    classes."""
     known = [work for work in both if work.steps]
-    total = Fraction(0)
+    total = 0
     for of in range(len(known[0].tokens)):
         if any(work.costs[of] and not work.tokens[of] for work in known):
             work = _at(both, _side(_PRICE, moved))
-            total += work.costs[of] / work.steps
+            total += work.costs[of] * _ONE // work.steps
             continue
         counted = _at(both, _side(_TOKENS, moved))
         side = _side(_PRICE, moved)
-        with_tokens = [
-            work for work in (both[side], both[1 - side]) if work.steps and work.tokens[of]
-        ]
-        if with_tokens:
-            price = with_tokens[0].costs[of] / with_tokens[0].tokens[of]
-            total += Fraction(counted.tokens[of], counted.steps) * price
+        priced = next((w for w in (both[side], both[1 - side]) if w.steps and w.tokens[of]), None)
+        if priced:
+            amount = counted.tokens[of] * priced.costs[of] * _ONE
+            total += amount // (counted.steps * priced.tokens[of])
     return total
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from agentcost_collector.budget import Budget, Budgets, Measure
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.model.money import USD, pico, usd
+from agentcost_collector.model.money import PICO, USD, pico, usd
 from agentcost_collector.report import Config, Period
 from agentcost_collector.report.query import sentence
-from agentcost_collector.report.sql import NOT_FULLY_PRICED
+from agentcost_collector.report.sql import NOT_FULLY_PRICED, quoted
 from agentcost_collector.variance.causes import CAUSES, Cell, Work, causes
 
 
@@ -46,6 +46,10 @@ VARIANCE = pa.schema(
 )
 """Row = feature, team or tenant, the greatest change first; then all of them as the name `total`.
 Money is of steps with a price."""
+
+ROWS_MAX, BRANCHES_MAX = 100, 20
+"""The dearest so many are rows, or branches of a row, of their own; all others are one, OTHER."""
+OTHER = "__other__"
 
 TOTAL = "total"
 
@@ -97,7 +101,7 @@ def _row(
     period: Period,
     against_budget: bool,
 ) -> dict[str, Any]:
-    before, actual = (sum((_usd(cell) for cell in cells), Fraction(0)) for cells in sides)
+    before, actual = (Fraction(sum(cell.cost for cell in cells), PICO) for cells in sides)
     cap = None if budget is None else budget.amount + budget.raised(_last_day(period))
     base, scale = before, Fraction(1)
     if against_budget and cap is not None:
@@ -135,14 +139,14 @@ def _cells(
     sides: defaultdict[str | None, Sides] = defaultdict(lambda: ([], []))
     unpriced: defaultdict[str | None, list[int]] = defaultdict(lambda: [0, 0])
     for side, period in enumerate(periods):
-        for name, missing, cell in _cells_of(connection, period, by):
+        for name, missing, cell in _cells_of(connection, period, periods, by):
             sides[name][side].append(cell)
             unpriced[name][side] += missing
     return dict(sides), {name: (a, b) for name, (a, b) in unpriced.items()}
 
 
 def _cells_of(
-    connection: duckdb.DuckDBPyConnection, period: Period, by: By
+    connection: duckdb.DuckDBPyConnection, period: Period, periods: Sequence[Period], by: By
 ) -> Iterator[tuple[str | None, int, Cell]]:
     sums = [
         "sum(steps)",
@@ -151,9 +155,14 @@ def _cells_of(
         *(f"coalesce(sum({name}_cost_usd), 0)" for name in _CLASSES),
         "coalesce(sum(cost_usd), 0)",
     ]
+    names = _dearest(connection, periods, str(by), ROWS_MAX)
+    paths = [
+        "NULL" if of == "NULL" else _dearest(connection, periods, of, BRANCHES_MAX)
+        for of in _PATHS[by]
+    ]
     query = f"""
-SELECT {by} AS name, {", ".join(_PATHS[by])}, concat_ws(' ', kind, tool) AS tool,
-    concat_ws(' ', provider, model) AS model, status = 'error' AS failed, {", ".join(sums)}
+SELECT {names} AS name, {", ".join(paths)}, concat_ws(' ', kind, tool) AS tool,
+    concat_ws(' ', provider, model) AS model, coalesce(status = 'error', false) AS failed, {", ".join(sums)}
 FROM days WHERE {period.where} GROUP BY ALL"""
     found: dict[tuple[str | None, tuple[str | None, ...]], dict[bool, tuple[Any, ...]]] = {}
     for name, feature, tenant, tool, model, failed, *values in connection.execute(query).fetchall():
@@ -164,18 +173,28 @@ FROM days WHERE {period.where} GROUP BY ALL"""
         yield name, missing, Cell(path, _work(works.get(False)), _work(works.get(True)))
 
 
+def _dearest(
+    connection: duckdb.DuckDBPyConnection, periods: Sequence[Period], column: str, most: int
+) -> str:
+    """SQL of a column of `days`, in which only the dearest of both periods have their names."""
+    where = " OR ".join(period.where for period in periods)
+    query = f"""
+SELECT {column} FROM days WHERE ({where}) AND {column} IS NOT NULL
+GROUP BY {column} ORDER BY sum(cost_usd) DESC NULLS LAST, {column} LIMIT {most + 1}"""
+    found = [row[0] for row in connection.execute(query).fetchall()]
+    if len(found) <= most:
+        return column
+    named = ", ".join(quoted(name) for name in found[:most])
+    return f"CASE WHEN {column} IN ({named}) OR {column} IS NULL THEN {column} ELSE '{OTHER}' END"
+
+
 def _work(values: tuple[Any, ...] | None) -> Work:
     """Of a row of sums; the last class is what no token is priced for."""
     if values is None:
-        return Work(0, (0,) * 4, (Fraction(0),) * 4)
+        return Work(0, (0,) * 4, (0,) * 4)
     steps, _, *rest = values
-    tokens, costs = [int(n) for n in rest[:3]], [Fraction(usd) for usd in rest[3:6]]
-    other = Fraction(rest[6]) - sum(costs)
-    return Work(int(steps), (*tokens, 0), (*costs, other))
-
-
-def _usd(cell: Cell) -> Fraction:
-    return sum((*cell.done.costs, *cell.failed.costs), Fraction(0))
+    tokens, costs = [int(n) for n in rest[:3]], [pico(usd) for usd in rest[3:6]]
+    return Work(int(steps), (*tokens, 0), (*costs, pico(rest[6]) - sum(costs)))
 
 
 def _tied(budgets: Budgets | None, by: By, period: Period, config: Config) -> Iterator[Budget]:
@@ -200,4 +219,4 @@ def _last_day(period: Period) -> date:
 
 
 def _decimal(amount: Fraction) -> Decimal:
-    return usd(int(amount * 10**12))
+    return usd(int(amount * PICO))

@@ -13,9 +13,14 @@ from agentcost_collector.variance import CAUSES, Cell, Work, causes
 PICO = 10**12
 
 
+def pico(usd):
+    assert (usd * PICO).denominator == 1
+    return int(usd * PICO)
+
+
 def work(steps, tokens=0, price=Fraction(0), fee=Fraction(0)):
     """Steps with so many tokens each at a price for a token, and a fee for a step."""
-    return Work(steps, (steps * tokens, 0), (steps * tokens * price, steps * fee))
+    return Work(steps, (steps * tokens, 0), (pico(steps * tokens * price), pico(steps * fee)))
 
 
 def cell(path, steps, tokens=100, price="0.001", failed=0, fee="0"):
@@ -24,9 +29,8 @@ def cell(path, steps, tokens=100, price="0.001", failed=0, fee="0"):
 
 
 def usd(cells):
-    return sum(
-        (c for each in cells for w in (each.done, each.failed) for c in w.costs), Fraction(0)
-    )
+    costs = (cost for each in cells for work in (each.done, each.failed) for cost in work.costs)
+    return Fraction(sum(costs), PICO)
 
 
 BASE = [
@@ -120,16 +124,16 @@ def test_a_plan_is_scaled():
 
 
 NAMES = st.sampled_from(["a", "b", None])
-AMOUNTS = st.integers(0, 10**9).map(lambda n: Fraction(n, 10**7))
+AMOUNTS = st.integers(0, 10**14)
 
 
 @st.composite
 def works(draw):
     steps = draw(st.integers(0, 50))
     if not steps:
-        return Work(0, (0, 0), (Fraction(0), Fraction(0)))
+        return Work(0, (0, 0), (0, 0))
     tokens = draw(st.integers(0, 1000))
-    return Work(steps, (tokens, 0), (draw(AMOUNTS) if tokens else Fraction(0), draw(AMOUNTS)))
+    return Work(steps, (tokens, 0), (draw(AMOUNTS) if tokens else 0, draw(AMOUNTS)))
 
 
 @st.composite

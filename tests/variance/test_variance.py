@@ -43,7 +43,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def rows(data, by=By.FEATURE, **more):
+def rows_of(data, by=By.FEATURE, **more):
     with open_views(data) as connection:
         table = variance(connection, APRIL, MARCH, by, CONFIG, **more)
     return {row["name"]: row for row in table.to_pylist()}
@@ -51,7 +51,7 @@ def rows(data, by=By.FEATURE, **more):
 
 def test_each_row_is_split(data):
     """By hand: 50 % more steps ($1), then twice the tokens ($3), then 1.5 times the price ($3)."""
-    found = rows(data)["search"]
+    found = rows_of(data)["search"]
     assert (found["base_usd"], found["actual_usd"], found["change_usd"]) == (2, 9, 7)
     parts = {cause: found[cause] for cause in CAUSES if found[cause]}
     assert parts == {"volume": 1, "tokens_per_step": 3, "price": 3}
@@ -59,7 +59,7 @@ def test_each_row_is_split(data):
 
 def test_what_began_and_what_ended_is_volume(data):
     """New features and gone ones; the greatest change comes first, then the total."""
-    found = rows(data)
+    found = rows_of(data)
     assert found["new"]["volume"] == found["new"]["change_usd"] == 8
     assert found["chat"]["volume"] == found["chat"]["change_usd"] == -4
     assert list(found) == ["new", "search", "chat", "total"]
@@ -68,7 +68,7 @@ def test_what_began_and_what_ended_is_volume(data):
 
 def test_a_team_changes_with_its_features(data):
     """core: 3 steps in both months, of chat and search, then of search alone."""
-    found = rows(data, By.TEAM)["core"]
+    found = rows_of(data, By.TEAM)["core"]
     assert (found["base_usd"], found["actual_usd"]) == (6, 9)
     parts = {cause: found[cause] for cause in CAUSES if found[cause]}
     assert parts == {"feature_mix": -3, "tokens_per_step": 3, "price": 3}
@@ -84,13 +84,33 @@ def test_against_a_budget(data, tmp_path):
         '  - {name: year, owner: o, feature: chat, period: year, usd: "1"}\n'
         '  - {name: team, owner: o, feature: chat, team: core, period: month, usd: "1"}\n'
     )
-    found = rows(data, budgets=read_budgets(file), against_budget=True)
+    found = rows_of(data, budgets=read_budgets(file), against_budget=True)
     search, new, chat = (found[name] for name in ("search", "new", "chat"))
     assert (search["budget"], search["cap_usd"], search["over_usd"]) == ("s", 4, 5)
     assert (search["base_usd"], search["change_usd"], search["volume"]) == (4, 5, -1)
     assert sum(search[cause] for cause in CAUSES) == 5
     assert (new["base_usd"], new["volume"], new["over_usd"]) == (9, -1, None)
     assert (chat["budget"], chat["base_usd"]) == (None, 4)
+
+
+def test_steps_of_every_status_count(tmp_path):
+    """Also those whose status nobody knows, beside others alike."""
+    rows = [
+        entry(n, 4, 100, "1", feature="search", status=status)
+        for n, status in enumerate(["ok", "unset", None, "error"])
+    ]
+    write_ledger(tmp_path / "data", [rows])
+    assert rows_of(tmp_path / "data")["search"]["actual_usd"] == 4
+
+
+def test_beyond_the_dearest_all_are_one(tmp_path):
+    """101 features of $2 and 2 of $1: 100 rows of their own, and the rest, which adds up."""
+    many = [entry(n, 4, 100, "2" if n < 101 else "1", feature=f"f{n:03}") for n in range(103)]
+    write_ledger(tmp_path / "data", [many])
+    found = rows_of(tmp_path / "data")
+    assert len(found) == 102
+    assert found["__other__"]["actual_usd"] == 4
+    assert found["total"]["actual_usd"] == 204
 
 
 def test_as_a_command(data, tmp_path):
