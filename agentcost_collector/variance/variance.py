@@ -162,7 +162,8 @@ def _cells_of(
     ]
     query = f"""
 SELECT {names} AS name, {", ".join(paths)}, concat_ws(' ', kind, tool) AS tool,
-    concat_ws(' ', provider, model) AS model, coalesce(status = 'error', false) AS failed, {", ".join(sums)}
+    concat_ws(' ', provider, model) AS model, coalesce(status = 'error', false) AS failed,
+    {", ".join(sums)}
 FROM days WHERE {period.where} GROUP BY ALL"""
     found: dict[tuple[str | None, tuple[str | None, ...]], dict[bool, tuple[Any, ...]]] = {}
     for name, feature, tenant, tool, model, failed, *values in connection.execute(query).fetchall():
