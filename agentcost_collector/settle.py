@@ -54,12 +54,13 @@ class Settler:
             spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
             fresh = spans.slice(booked.spans.num_rows)
         entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
-        written = self._settle_linking(spans, fresh, state, now_ns) + entries.num_rows
+        linking = self._settle_linking(spans, fresh, state, now_ns)
         if fresh.num_rows or entries.num_rows:
             state = settled(state, closed.num_rows, closed.num_rows - fresh.num_rows)
-            self._commit(fresh, entries, state, now_ns)
+            # a commit since `booked` may have made the index forget what was found then
+            self._commit(fresh, entries, state, now_ns, found=not linking)
         self._metrics.settles.add(time.perf_counter() - began)
-        return fresh.num_rows, written
+        return fresh.num_rows, linking + entries.num_rows
 
     def _settle_linking(
         self, spans: pa.Table, fresh: pa.Table, state: Mapping[str, int], now_ns: int
@@ -81,10 +82,15 @@ class Settler:
         return written
 
     def _commit(
-        self, spans: pa.Table, entries: pa.Table, state: Mapping[str, int], now_ns: int
+        self,
+        spans: pa.Table,
+        entries: pa.Table,
+        state: Mapping[str, int],
+        now_ns: int,
+        found: bool = True,
     ) -> None:
         began = time.perf_counter()
-        self._ledger.commit(spans, entries, state, now_ns)
+        self._ledger.commit(spans, entries, state, now_ns, found)
         self._metrics.commits.add(time.perf_counter() - began)
         self._metrics.booked(entries)
 

@@ -25,6 +25,14 @@ def test_all_laws_hold(shard):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [1136, 1146, 1809])
+def test_seeds_that_failed_once(seed):
+    """Counters that another journal's turn wiped out; an index that forgot between two commits."""
+    outcome = run_seed(seed)
+    assert not outcome.broken, outcome.line
+
+
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_run():
     """In another process, with other hashes of text, everything happens again just so."""
     command = [sys.executable, "-m", "tests.sim", "--seed", "3"]
