@@ -22,16 +22,19 @@ from agentcost_collector.report import Config, Period, open_views, roll_up
 from agentcost_collector.report.reports import (
     REPORTS,
     Outcome,
+    Prices,
     Report,
     Scope,
     make_report,
     write_page,
     write_workbook,
 )
+from tests.cli.command import agentcost, refusal
 from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
 
 CONFIG = Config()
 TODAY = date(2026, 3, 20)
+PRICES = "agentcost.prices/v1"
 MARCH = Period.parse("2026-03", CONFIG, TODAY)
 SCOPE = Scope(MARCH, MARCH.before(CONFIG))
 
@@ -171,6 +174,39 @@ def test_what_one_run_session_user_and_success_costs(tmp_path: Path) -> None:
     }
     marked = _report(tmp_path, "unit-economics", outcome=Outcome("done/it", "yes"))
     assert [r["count"] for r in _rows(marked, "units") if r["unit"] == "successful run"] == [1]
+
+
+def test_a_price_that_was_taken_back_leaves_nothing_known(tmp_path: Path) -> None:
+    """What was $5 and is unpriced now costs nothing that is known, which is not zero."""
+    priced = booked(step_id="s", cost_usd=Decimal(5))
+    unpriced = booked(2, step_id="s", cost_usd=None, cost_status="unpriced")
+    write_ledger(tmp_path, [[priced], [reversed_of(priced, 2), unpriced]])
+    made = _report(tmp_path, "unit-economics", prices=Prices(schema=PRICES, tenants={}))
+    for section in ("units", "margin", "totals"):
+        for row in _rows(made, section):
+            assert row["cost_usd"] is None
+            assert row["unpriced_steps"] == 1
+
+
+def test_what_a_success_is_can_be_set(tmp_path: Path) -> None:
+    """By the setting; the option goes before it, and both must be LABEL=VALUE."""
+    entries = [
+        booked(step_id=str(n), trace_id=f"{n:032x}", labels=labels)
+        for n, labels in enumerate(['{"done":"yes"}', '{"done":"yes"}', '{"done":"no"}', None])
+    ]
+    write_ledger(tmp_path / "data", [entries])
+    asked = ("unit-economics", "--period", "2026-03", "--data", tmp_path / "data")
+
+    def successes(*options: str, **settings: str) -> list[int]:
+        done = agentcost("report", *asked, *options, "--format", "json", **settings)
+        units = json.loads(done.stdout)["sections"]["units"]
+        return [row["count"] for row in units if row["unit"] == "successful run"]
+
+    setting = {"AGENTCOST_REPORT__OUTCOME": "done=yes"}
+    assert successes() == [4]
+    assert successes(**setting) == [2]
+    assert successes("--outcome", "done=no", **setting) == [1]
+    assert "LABEL=VALUE" in refusal("report", *asked, AGENTCOST_REPORT__OUTCOME="done")
 
 
 def test_tenants_that_stand_out_are_flagged(tmp_path: Path) -> None:
