@@ -17,8 +17,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     """Month in which the fiscal year begins; FY2026 ends in 2026."""
 
     outcome: str | None = None
-    """LABEL=VALUE of a step that makes its run a success (resolved=true); None: a run succeeds where
-    no step ended with an error."""
+    """LABEL=VALUE of a step that makes its run a success (resolved=true); None: a run succeeds
+    where no step ended with an error."""
 
     @field_validator("outcome")
     @classmethod

@@ -60,7 +60,7 @@ class Dripping:
     """A door that answers a header line now and then, until `ended` is set."""
 
     def __init__(self, server: socket.socket) -> None:
-        self.address = "127.0.0.1:%d" % server.getsockname()[1]
+        self.address = f"127.0.0.1:{server.getsockname()[1]}"
         self.connections = 0
         self.ended = threading.Event()
         self._server = server

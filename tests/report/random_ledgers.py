@@ -160,6 +160,7 @@ def booked_history(data: Path, history: History) -> list[Row]:
             ledger.commit(SPANS.empty_table(), entries, {"position": number}, now_ns)
             if rolled:
                 roll_up(data, history.config, NOW_NS, lambda done, total: None)
+                assert not roll_up(data, history.config, NOW_NS, lambda done, total: None).made
     standing = standing_by_files(data, ZoneInfo(history.config.time_zone))
     told = [step for steps in wanted.values() for step in steps]
     facts = [name for name in (told[0] if told else ()) if name not in ("environment", "date")]

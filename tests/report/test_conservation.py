@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from agentcost_collector.explain.drill import features_of, runs_of
 from agentcost_collector.report import open_views
 from agentcost_collector.report.cubes import CUBE, DIMENSIONS
 from agentcost_collector.report.reports import Outcome, Scope, make_report
@@ -32,7 +32,8 @@ TOKENS = ("input_tokens", "output_tokens")
 MEASURES = [n for n in CUBE.names if n not in ("hour", "day", "steps", *DIMENSIONS)]
 
 
-SEEDS = range(int(os.environ.get("SEED", "0")), int(os.environ.get("SEED", "0")) + 8)
+SEEDS = (*range(7), 182)
+"""182: the last price in an environment was taken back."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -50,6 +51,7 @@ def test_all_that_is_published_is_the_ledger(seed: int, tmp_path: Path) -> None:
         reported.unit_economics()
         reported.unattributed()
         _variance(connection, history, standing)
+        _drilled(connection, history, standing)
 
 
 def _cubes(connection: duckdb.DuckDBPyConnection, standing: Sequence[Row]) -> None:
@@ -117,9 +119,9 @@ class Reported:
         }
         assert found == truth
         assert len(made["journal"]) == len(truth)
-        assert {(r["environment"], r["team"]): Fraction(r["net_usd"] or 0) for r in made["net"]} == {
-            key: sum(parts) for key, parts in net.items()
-        }
+        assert {
+            (r["environment"], r["team"]): Fraction(r["net_usd"] or 0) for r in made["net"]
+        } == {key: sum(parts) for key, parts in net.items()}
         for rows in grouped(made["journal"], "environment").values():
             assert sum(Fraction(r["BilledCost"] or 0) for r in rows) == 0
 
@@ -178,9 +180,7 @@ class Reported:
         return units
 
     def _made(self, name: str, **options: Any) -> dict[str, list[Row]]:
-        report = make_report(
-            self._connection, name, self._scope, self._config, TODAY, **options
-        )
+        report = make_report(self._connection, name, self._scope, self._config, TODAY, **options)
         made = {section.name: section.rows.to_pylist() for section in report.sections}
         self._is_compared(made["totals"])
         return made
@@ -253,3 +253,23 @@ def _variance(
             assert sum(Fraction(row[cause]) for cause in CAUSES) == Fraction(row["change_usd"])
             assert row["base_unpriced_steps"] == unpriced(base)
             assert row["unpriced_steps"] == unpriced(actual)
+
+
+def _drilled(
+    connection: duckdb.DuckDBPyConnection, history: History, standing: Sequence[Row]
+) -> None:
+    """From a period to features to runs; fewer than are left out."""
+    now = within(standing, history.period)
+    features = grouped(now, "feature")
+    found = features_of(connection, history.period).to_pylist()
+    assert {(r["feature"], r["steps"], _fraction(r["cost_usd"])) for r in found} == {
+        (feature, len(rows), total(rows)) for (feature,), rows in features.items()
+    }
+    for (feature,), rows in features.items():
+        named = [{**r, "run": r["parent_run_id"] or r["trace_id"]} for r in rows]
+        runs = runs_of(connection, feature, history.period, history.config).to_pylist()
+        assert {
+            (r["run"], r["steps"], _fraction(r["cost_usd"]), r["unpriced_steps"]) for r in runs
+        } == {
+            (run, len(of), total(of), unpriced(of)) for (run,), of in grouped(named, "run").items()
+        }

@@ -119,7 +119,8 @@ def _percent(part: Decimal, whole: Decimal) -> Decimal:
 
 def _used(scope: Scope, config: Config) -> str:
     return f"""
-SELECT tenant, CAST(count(DISTINCT run) FILTER (spans > 0) AS BIGINT) AS runs, sum(cost_usd) AS cost_usd,
+SELECT tenant, CAST(count(DISTINCT run) FILTER (spans > 0) AS BIGINT) AS runs,
+    sum(cost_usd) AS cost_usd,
     CAST(coalesce(sum(unpriced), 0) AS BIGINT) AS unpriced_steps
 FROM (
     SELECT tenant, coalesce(parent_run_id, trace_id) AS run, cost_status,
