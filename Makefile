@@ -110,6 +110,9 @@ LEDGER ?= build/ledger-10m
 bench-queries: $(READY) ## 12 questions to LEDGER=build/ledger-10m, without and with cubes, which it makes
 	$(BIN)/python -m tests.bench.queries $(LEDGER)
 
+bench-nightly: $(READY) ## a first night, the next one and each report on LEDGER, which gets a day more
+	$(BIN)/python -m tests.bench.nightly $(LEDGER)
+
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64
 
