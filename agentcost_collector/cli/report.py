@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
@@ -25,7 +24,11 @@ from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentcost_collector.report import Config
-    from agentcost_collector.report.reports import Outcome, Report, Section
+    from agentcost_collector.report.reports import Outcome, Report
+
+
+_TABLE_ROWS_MAX = 20
+"""Of each environment, on a terminal."""
 
 
 class Name(StrEnum):
@@ -197,36 +200,30 @@ def write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A00
 
 def _write(made: Report, format: Format, out: TextIO) -> None:  # noqa: A002
     from agentcost_collector.cli.formats import write_csv, write_table
-    from agentcost_collector.report.reports import write_page
+    from agentcost_collector.report.reports import shortened, write_page
 
     match format:
         case Format.CSV:
             write_csv(made.sections[0].rows.to_reader(), out)
         case Format.JSON:
-            out.write(json.dumps(_plain(made), indent=1) + "\n")
+            _write_json(made, out)
         case Format.HTML:
             out.write(write_page(made))
         case _:
             out.write(f"{made.title}\n{aligned(made.facts)}\n")
-            for section in made.sections:
+            for section in shortened(made, _TABLE_ROWS_MAX).sections:
                 out.write(f"\n{section.title}\n")
                 write_table(section.rows.to_reader(), out)
                 out.write(f"{section.note}\n" if section.note else "")
 
 
-def _plain(made: Report) -> dict[str, object]:
-    return {
-        "report": made.name,
-        "title": made.title,
-        "facts": dict(made.facts),
-        "sections": {section.name: _rows(section) for section in made.sections},
-    }
-
-
-def _rows(section: Section) -> list[object]:
+def _write_json(made: Report, out: TextIO) -> None:
+    """An object of objects, a row of a table to a line."""
     from agentcost_collector.cli.formats import write_json
 
-    text = io.StringIO()
-    write_json(section.rows.to_reader(), text)
-    rows: list[object] = json.loads(text.getvalue())
-    return rows
+    head = {"report": made.name, "title": made.title, "facts": dict(made.facts)}
+    out.write(json.dumps(head, indent=1).removesuffix("\n}") + ',\n "sections": {')
+    for number, section in enumerate(made.sections):
+        out.write(f"{',' if number else ''}\n{json.dumps(section.name)}: ")
+        write_json(section.rows.to_reader(), out)
+    out.write("}}\n")
