@@ -23,6 +23,7 @@ from agentcost_collector.cli.text import aligned
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
+    from agentcost_collector.report import Config
     from agentcost_collector.report.reports import Outcome, Report
 
 
@@ -86,7 +87,7 @@ OutcomeOption = Annotated[
         "--outcome",
         metavar="LABEL=VALUE",
         help="unit-economics: the label of a step that makes its run a success."
-        "  [default: no step ended with an error]",
+        "  [default: the setting report.outcome, else no step ended with an error]",
         show_default=False,
         callback=utf8,
     ),
@@ -152,7 +153,7 @@ def report(
         today,
         times_median,
         share,
-        _outcome(outcome),
+        _outcome(outcome, calendar),
         read_prices(settings.prices) if settings.prices else None,
     )
     made = _only(made, section)
@@ -162,15 +163,15 @@ def report(
         write_file(made, format, output)
 
 
-def _outcome(text: str | None) -> Outcome | None:
+def _outcome(text: str | None, config: Config) -> Outcome | None:
     from agentcost_collector.report.reports import Outcome
 
     if text is None:
-        return None
-    label, separator, value = text.partition("=")
-    if not separator or not label:
-        raise ConfigError(f"--outcome {text}: should be LABEL=VALUE, such as resolved=true")
-    return Outcome(label, value)
+        return Outcome.of(config)
+    try:
+        return Outcome.parse(text)
+    except ValueError as fault:
+        raise ConfigError(f"--outcome {text}: {fault}") from fault
 
 
 def _only(made: Report, section: str | None) -> Report:
