@@ -27,7 +27,9 @@ from agentcost_collector.anchor import Anchoring
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.canary.canary import Canary
 from agentcost_collector.caretaker import Caretaker
-from agentcost_collector.decode import Decoder, json_to_protobuf, released_spans
+from agentcost_collector.decode.decode import Decoder
+from agentcost_collector.decode.otlp_json import json_to_protobuf
+from agentcost_collector.decode.release import released_spans
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of
 from agentcost_collector.ledger import Ledger, is_wanted
@@ -41,7 +43,7 @@ from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.readiness import Readiness, held
-from agentcost_collector.receive import Addresses, Receiver
+from agentcost_collector.receive.receiver import Addresses, Receiver
 from agentcost_collector.receiver_metrics import ReceiverMetrics
 from agentcost_collector.self_trace import Span, no_span, self_traced, traced
 from agentcost_collector.settings import Settings
