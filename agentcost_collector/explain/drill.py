@@ -17,7 +17,7 @@ import pyarrow as pa
 from agentcost_collector.explain.drivers import Driver
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.report import Config, Period
-from agentcost_collector.report.cubes import hours_of
+from agentcost_collector.report.cubes import entries_of
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import ALL_TOKENS, NOT_FULLY_PRICED, UNATTRIBUTED, token_sum
 
@@ -67,8 +67,8 @@ def runs_of(
 SELECT {_RUN} AS run, min(started_at) AS started_at, CAST(sum(sign) AS BIGINT) AS steps,
     {token_sum(ALL_TOKENS)} AS tokens, sum(cost_usd) AS cost_usd,
     CAST(coalesce(sum(sign) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced_steps
-FROM {hours_of("ledger", config)}
-WHERE {period.where} AND feature IS NOT DISTINCT FROM ?
+FROM {entries_of(period, config)}
+WHERE feature IS NOT DISTINCT FROM ?
 GROUP BY run HAVING sum(sign) <> 0
 ORDER BY cost_usd DESC NULLS LAST, run LIMIT {RUNS_MAX}""",
         [feature],
@@ -82,8 +82,8 @@ def paths_of(
     return _asked(
         connection,
         f"""
-SELECT path, sum(cost_usd) AS cost_usd FROM {hours_of("ledger", config)}
-WHERE {period.where} AND feature IS NOT DISTINCT FROM ? GROUP BY path ORDER BY path""",
+SELECT path, sum(cost_usd) AS cost_usd FROM {entries_of(period, config)}
+WHERE feature IS NOT DISTINCT FROM ? GROUP BY path ORDER BY path""",
         [feature],
     )
 

@@ -91,6 +91,8 @@ class Log:
         self._journal_id = journal_id
         self._config = config
         self._delta = DeltaTable(directory)
+        self._apps: dict[str, int] = {}  # versions of applications at `_apps_at`
+        self._apps_at = -1
         self._folders: set[Path] = set()
         self.live = live_files(self._delta)
 
@@ -122,7 +124,7 @@ class Log:
     @property
     def batch_seq(self) -> int:
         """Number of the last batch that our journal committed here, 0 before the first."""
-        return int(self._delta.transaction_version(self.app) or 0)
+        return self.version_of(self.app)
 
     def files_after(self, batch_seq: int) -> list[str]:
         """Relative paths of files that our journal committed here in batches after that one."""
@@ -144,8 +146,13 @@ class Log:
         return data_files(self._delta)
 
     def version_of(self, app: str) -> int:
-        """Version of a Delta application, 0 before its first."""
-        return int(self._delta.transaction_version(app) or 0)
+        """Version of a Delta application, 0 before its first. Asked at every turn; Delta takes more
+        than a millisecond to look."""
+        if self._apps_at != self.version:
+            self._apps, self._apps_at = {}, self.version
+        if app not in self._apps:
+            self._apps[app] = int(self._delta.transaction_version(app) or 0)
+        return self._apps[app]
 
     def write(self, parts: Iterable[Part], batch_seq: int, now_ns: int) -> list[Written]:
         """Write the data files of a batch, which nobody sees before `commit`. On disk on return;

@@ -10,7 +10,7 @@ from agentcost_collector.receive.address import parse
 from agentcost_collector.receive.tls import TlsConfig
 
 MIB = 2**20
-_WORKING = 8  # measured: what reading and decoding a request take, in its bytes
+_WORKING = 7  # measured: what reading and decoding a request take, in its bytes
 
 
 def _checked(text: str) -> str:
@@ -38,8 +38,8 @@ class Config(BaseModel):
     request_bytes_max: int = Field(default=64 * MIB, ge=1, le=2**31 - 1)
     """Largest accepted request in bytes, after decompression. A larger one is refused for good."""
 
-    bytes_in_flight_max: int = Field(default=768 * MIB, ge=1)
-    """Memory for all requests together, in bytes. Eight times the largest request is kept for
+    bytes_in_flight_max: int = Field(default=640 * MIB, ge=1)
+    """Memory for all requests together, in bytes. Seven times the largest request is kept for
     reading and decoding one; the rest is for requests that arrive, wait or are being stored.
     Where it is taken: try again later. A gRPC message counts as the largest one until it is there,
     for it does not say its size. Who already holds something gets no more than is left free."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,7 @@ from agentcost_collector.ledger.reader import Snapshot
 from agentcost_collector.model.money import QUANTITY, USD
 from agentcost_collector.model.schemas import ALLOCATED, MONEY, TAGS, TOKENS
 from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period
 from agentcost_collector.report.sql import quoted
 
 FOLDER = "rollups"
@@ -55,6 +57,7 @@ days are those of the organisation's time zone. `days` has the same rows without
 _FORMAT = 1
 """Of cube files: those of another one are made again."""
 
+_ALLOCATED = f"(kind IS NOT DISTINCT FROM {quoted(ALLOCATED)})"
 _WHEN = ("hour", "day")
 _MEASURES = [name for name in CUBE.names if name not in (*_WHEN, *DIMENSIONS)]
 
@@ -129,13 +132,27 @@ def hours_of(entries: str, config: Config) -> str:
     half an hour off UTC. An allocated cost has no hour and the day that it is filed under.
     """
     wall = f"timezone({quoted(config.time_zone)}, ended_at)"
-    allocated = f"kind IS NOT DISTINCT FROM {quoted(ALLOCATED)}"
     return f"""(
 SELECT *, sign AS steps,
-    CASE WHEN NOT ({allocated})
+    CASE WHEN NOT {_ALLOCATED}
         THEN ended_at - ({wall} - date_trunc('hour', {wall})) END AS hour,
-    CASE WHEN {allocated} OR ended_at IS NULL THEN date ELSE CAST({wall} AS DATE) END AS day
+    CASE WHEN {_ALLOCATED} OR ended_at IS NULL THEN date ELSE CAST({wall} AS DATE) END AS day
 FROM {entries})"""
+
+
+def entries_of(period: Period, config: Config) -> str:
+    """SQL: the entries of a period, as `hours_of` gives them.
+
+    What the clock on the wall said is dear to find out, so only those within a day of the ends of
+    the period are asked.
+    """
+    day = timedelta(days=1)
+    near = _ended(period.first - day, period.until + day)
+    inside = _ended(period.first + day, period.until - day)
+    filed = f"date >= DATE '{period.first}' AND date < DATE '{period.until}'"
+    entries = f"ledger WHERE {near} OR (({_ALLOCATED} OR ended_at IS NULL) AND {filed})"
+    of_them = hours_of(entries, config)
+    return f"(SELECT * FROM {of_them} WHERE ({inside} AND NOT {_ALLOCATED}) OR {period.where})"
 
 
 def sums(name: str, rows: str) -> str:
@@ -146,6 +163,12 @@ def sums(name: str, rows: str) -> str:
     keys = [column for column in columns(name) if column not in _MEASURES]
     added = [f"CAST(sum({column}) AS {_sql_type(column)}) AS {column}" for column in _MEASURES]
     return f"SELECT {', '.join(keys + added)} FROM {rows} GROUP BY ALL HAVING sum(steps) <> 0"
+
+
+def _ended(first: date, until: date) -> str:
+    """SQL: entries that ended in these days of UTC."""
+    begin, end = (f"TIMESTAMPTZ '{day} 00:00:00+00'" for day in (first, until))
+    return f"(ended_at >= {begin} AND ended_at < {end})"
 
 
 def _sql_type(column: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from agentcost_collector.model.errors import ConfigError
+from agentcost_collector.model.errors import ConfigError, CorruptionError
 
 _BATCH_ROWS = 10_000
 
@@ -32,13 +32,22 @@ def select(
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise ConfigError("the query must be exactly one SELECT statement")
-        with contextlib.suppress(duckdb.Error):  # of a query that was not read to its end
-            connection.rollback()
+        _leave_transaction(connection)
         connection.execute("BEGIN TRANSACTION READ ONLY")  # a SELECT may hold an INSERT
         reader = connection.sql(query).to_arrow_reader(_BATCH_ROWS)
     except duckdb.Error as error:
         raise watch.refusal(error) from error
     return pa.RecordBatchReader.from_batches(reader.schema, _batches(reader, watch))
+
+
+def hold(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """Makes the rows of our own `query` a temporary table of the connection, in place of one of
+    that name. CorruptionError where a data file cannot be read."""
+    _leave_transaction(connection)
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+    except duckdb.Error as error:
+        raise CorruptionError(f"the ledger cannot be read: {sentence(error)}") from error
 
 
 def write_parquet(rows: pa.RecordBatchReader, path: Path) -> None:
@@ -56,6 +65,12 @@ def sentence(error: Exception) -> str:
     """What DuckDB says, without the excerpt of the query, which the user has before them."""
     message = str(error).split("\n\nLINE ")[0]
     return " ".join(message.split())
+
+
+def _leave_transaction(connection: duckdb.DuckDBPyConnection) -> None:
+    """That of a query before, which may not have been read to its end."""
+    with contextlib.suppress(duckdb.Error):
+        connection.rollback()
 
 
 class _Watch:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import duckdb
 
-from agentcost_collector.report.reports.content import (
-    Scope,
-    Section,
-    asked,
-    compared,
-    counted,
-    totals,
-)
-from agentcost_collector.report.sql import NOT_FULLY_PRICED
+from agentcost_collector.report.reports.content import Scope, Section, Sums, asked, counted
 
 
 def chargeback(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Section]:
     """Lines from the team that did the work to the one that pays, their booking, and each team's
     net. Debits and credits of an environment add up to zero."""
+    sums = Sums(connection, scope, [("owner_team", "team")])
     return [
         Section(
             "lines",
             "Who works for whom",
-            compared(connection, scope, ("owner_team", "team")),
+            sums.by(("owner_team", "team")),
             "owner_team did the work, team pays; without a name: no team is known.",
         ),
         Section(
@@ -38,7 +31,7 @@ def chargeback(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Sect
             asked(connection, _net(scope)),
             "net_usd is what the team owes, below zero what it gets; it adds up to zero.",
         ),
-        totals(connection, scope),
+        sums.totals(),
     ]
 
 
@@ -51,9 +44,9 @@ SELECT environment, {mine} AS team, {other} AS counterpart, '{side}' AS side,
     DATE '{scope.period.first}' AS ChargePeriodStart,
     DATE '{scope.period.until}' AS ChargePeriodEnd,
     {sign}sum(cost_usd) AS BilledCost, 'USD' AS BillingCurrency,
-    {counted("steps", NOT_FULLY_PRICED)} AS unpriced_steps
-FROM days
-WHERE {scope.period.where} AND {scope.chosen} AND owner_team IS DISTINCT FROM team
+    {counted("steps", "unpriced")} AS unpriced_steps
+FROM sums
+WHERE is_now AND owner_team IS DISTINCT FROM team
 GROUP BY environment, owner_team, team"""
         for side, mine, other, sign in (
             ("debit", "team", "owner_team", ""),

@@ -1,4 +1,4 @@
-"""What a report is made of, and the one query that most of its tables come from."""
+"""What a report is made of, and the sums that most of its tables come from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from agentcost_collector.model.money import round_half_even, usd
 from agentcost_collector.report.period import Period
-from agentcost_collector.report.query import select
+from agentcost_collector.report.query import hold, select
 from agentcost_collector.report.sql import (
     ALL_TOKENS,
     NOT_FULLY_PRICED,
@@ -73,65 +73,93 @@ def asked(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     return select(connection, query).read_all()
 
 
-def compared(
-    connection: duckdb.DuckDBPyConnection,
-    scope: Scope,
-    keys: Sequence[str],
-    only: str = "true",
-    first: int | None = None,
-) -> pa.Table:
-    """Row = environment and `keys`: this period beside the one before, dearest first.
+class Sums:
+    """Days of both periods of a scope, read once and summed by each of `cuts`, lists of columns.
 
-    `only` is SQL over `days`; `first` keeps so many rows of each environment. `cost_usd` holds
-    what could be priced: NULL where nothing could.
+    They are the table `sums` of the connection, so one of these lives at a time.
     """
-    names = ", ".join(["environment", *keys])
-    order = ", ".join(
-        ["environment NULLS LAST", "cost_usd DESC NULLS LAST", "cost_usd_before DESC NULLS LAST"]
-        + [f"{key} NULLS LAST" for key in keys]
-    )
-    now = scope.period.where
-    cut = (
-        f"QUALIFY row_number() OVER (PARTITION BY environment ORDER BY {order}) <= {first}"
-        if first
-        else ""
-    )
-    return asked(
-        connection,
-        f"""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, scope: Scope, cuts: Sequence[Sequence[str]]
+    ) -> None:
+        self._connection = connection
+        self._cuts = [tuple(cut) for cut in cuts]
+        self._keys = list(dict.fromkeys(key for cut in cuts for key in cut))
+        hold(connection, "sums", self._query(scope))
+
+    def by(self, keys: Sequence[str], only: str = "true", first: int | None = None) -> pa.Table:
+        """Row = environment and `keys`, which are all in one cut: this period beside the one
+        before, dearest first.
+
+        `only` is SQL over `keys` and `unattributed`; `first` keeps so many rows of each
+        environment. `cost_usd` holds what could be priced: NULL where nothing could.
+        """
+        names = ", ".join(["environment", *keys])
+        order = ", ".join(
+            [
+                "environment NULLS LAST",
+                "cost_usd DESC NULLS LAST",
+                "cost_usd_before DESC NULLS LAST",
+            ]
+            + [f"{key} NULLS LAST" for key in keys]
+        )
+        cut = (
+            f"QUALIFY row_number() OVER (PARTITION BY environment ORDER BY {order}) <= {first}"
+            if first
+            else ""
+        )
+        return asked(
+            self._connection,
+            f"""
 SELECT {names}, steps, tokens, cost_usd, cost_usd_before,
     CASE WHEN coalesce(cost_usd, cost_usd_before) IS NOT NULL
         THEN coalesce(cost_usd, 0) - coalesce(cost_usd_before, 0) END AS change_usd,
     unpriced_steps, unpriced_steps_before, unattributed_steps, unattributed_usd
 FROM (
     SELECT {names},
-        {counted("steps", now)} AS steps,
-        {token_sum(ALL_TOKENS).replace("IS NOT NULL)", f"IS NOT NULL AND {now})")} AS tokens,
-        sum(cost_usd) FILTER ({now}) AS cost_usd,
-        sum(cost_usd) FILTER ({scope.before.where}) AS cost_usd_before,
-        {counted("steps", f"{now} AND {NOT_FULLY_PRICED}")} AS unpriced_steps,
-        {counted("steps", f"{scope.before.where} AND {NOT_FULLY_PRICED}")} AS unpriced_steps_before,
-        {counted("steps", f"{now} AND {UNATTRIBUTED}")} AS unattributed_steps,
-        sum(cost_usd) FILTER ({now} AND {UNATTRIBUTED}) AS unattributed_usd
-    FROM days WHERE {scope.where} AND {only} GROUP BY {names})
+        {counted("steps", "is_now")} AS steps,
+        CAST(sum(tokens) FILTER (is_now) AS BIGINT) AS tokens,
+        sum(cost_usd) FILTER (is_now) AS cost_usd,
+        sum(cost_usd) FILTER (NOT is_now) AS cost_usd_before,
+        {counted("steps", "is_now AND unpriced")} AS unpriced_steps,
+        {counted("steps", "NOT is_now AND unpriced")} AS unpriced_steps_before,
+        {counted("steps", "is_now AND unattributed")} AS unattributed_steps,
+        sum(cost_usd) FILTER (is_now AND unattributed) AS unattributed_usd
+    FROM sums WHERE cut = {self._number(keys)} AND {only} GROUP BY {names})
 {cut} ORDER BY {order}""",
-    )
+        )
+
+    def totals(self) -> Section:
+        """All of each environment."""
+        return Section(
+            TOTALS,
+            "Totals",
+            self.by(()),
+            "cost_usd is what could be priced; unpriced_steps have no price or only part of one."
+            " unattributed_usd is the part of cost_usd that no feature pays for.",
+        )
+
+    def _query(self, scope: Scope) -> str:
+        always = ["environment", "is_now", "unpriced", "unattributed"]
+        sets = [f"({', '.join([*always, *cut])})" for cut in self._cuts]
+        return f"""
+SELECT {", ".join(["environment", *self._keys])},
+    {scope.period.where} AS is_now,
+    coalesce({NOT_FULLY_PRICED}, false) AS unpriced,
+    {UNATTRIBUTED} AS unattributed,
+    grouping({", ".join(self._keys)}) AS cut,
+    sum(steps) AS steps, {token_sum(ALL_TOKENS)} AS tokens, sum(cost_usd) AS cost_usd
+FROM days WHERE {scope.where} GROUP BY GROUPING SETS ({", ".join(sets)})"""
+
+    def _number(self, keys: Sequence[str]) -> int:
+        """What DuckDB calls the first cut that has all of `keys`: a bit for each key it lacks."""
+        cut = next(cut for cut in self._cuts if set(keys) <= set(cut))
+        return int("0" + "".join("01"[key not in cut] for key in self._keys), 2)
 
 
 def counted(column: str, where: str) -> str:
     """SQL: sum of an integer column over some rows of a group; 0 where there are none."""
     return f"CAST(coalesce(sum({column}) FILTER ({where}), 0) AS BIGINT)"
-
-
-def totals(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Section:
-    """All of each environment."""
-    return Section(
-        TOTALS,
-        "Totals",
-        compared(connection, scope, ()),
-        "cost_usd is what could be priced; unpriced_steps have no price or only part of one."
-        " unattributed_usd is the part of cost_usd that no feature pays for.",
-    )
 
 
 def divided(amount: Decimal | None, by: Decimal | int | None) -> Decimal | None:

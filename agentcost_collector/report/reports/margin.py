@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from agentcost_collector.model.money import USD, round_half_even, usd
 from agentcost_collector.model.schemas import ALLOCATED
 from agentcost_collector.report.config import Config
-from agentcost_collector.report.cubes import hours_of
+from agentcost_collector.report.cubes import entries_of
 from agentcost_collector.report.period import Period
 from agentcost_collector.report.reports.content import Scope, Section, asked
 from agentcost_collector.report.sql import NOT_FULLY_PRICED, quoted
@@ -125,8 +125,8 @@ FROM (
     SELECT tenant, coalesce(parent_run_id, trace_id) AS run,
         sum(sign) FILTER (kind IS DISTINCT FROM {quoted(ALLOCATED)}) AS spans,
         sum(cost_usd) AS cost_usd, sum(sign) FILTER ({NOT_FULLY_PRICED}) AS unpriced
-    FROM {hours_of("ledger", config)}
-    WHERE {scope.period.where} AND {scope.chosen} AND tenant IS NOT NULL
+    FROM {entries_of(scope.period, config)}
+    WHERE {scope.chosen} AND tenant IS NOT NULL
     GROUP BY ALL HAVING sum(sign) <> 0)
 GROUP BY tenant"""
 

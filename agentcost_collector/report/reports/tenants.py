@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from agentcost_collector.model.money import USD, round_half_even, usd
-from agentcost_collector.report.reports.content import Scope, Section, compared, divided, totals
+from agentcost_collector.report.reports.content import Scope, Section, Sums, divided
 
 
 def tenants(
@@ -22,9 +22,10 @@ def tenants(
     The median is that of the tenants of one environment whose cost is known. Steps without a
     tenant are a row that is never flagged.
     """
-    rows = compared(connection, scope, ("tenant",))
+    sums = Sums(connection, scope, [("tenant", "feature")])
+    rows = sums.by(("tenant",))
     listed = rows.to_pylist()
-    total = totals(connection, scope)
+    total = sums.totals()
     whole = {row["environment"]: row["cost_usd"] for row in total.rows.to_pylist()}
     medians = {env: _median([r for r in listed if r["environment"] == env]) for env in whole}
     shares = [divided(r["cost_usd"], whole[r["environment"]]) for r in listed]
@@ -47,7 +48,7 @@ def tenants(
         Section(
             "features",
             "By tenant and feature",
-            compared(connection, scope, ("tenant", "feature")),
+            sums.by(("tenant", "feature")),
         ),
         total,
     ]

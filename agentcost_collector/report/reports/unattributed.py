@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from agentcost_collector.model.money import USD
 from agentcost_collector.model.reasons import UnattributedReason
-from agentcost_collector.report.reports.content import Scope, Section, compared, divided, totals
-from agentcost_collector.report.sql import UNATTRIBUTED
+from agentcost_collector.report.reports.content import Scope, Section, Sums, divided
 
 OBJECTIVE = Decimal("0.05")
 """Share of spend that may be without a feature."""
@@ -30,13 +29,13 @@ _TO_DO = {
 
 def unattributed(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Section]:
     """Per service and reason, with the share of all spend; then shares against OBJECTIVE."""
-    total = totals(connection, scope)
-    whole = {row["environment"]: row for row in total.rows.to_pylist()}
     keys = ("service", "unattributed_reason")
-    rows = compared(connection, scope, keys, UNATTRIBUTED).to_pylist()
-    found = compared(connection, scope, keys, UNATTRIBUTED).drop(
-        ["unattributed_steps", "unattributed_usd"]
-    )
+    sums = Sums(connection, scope, [keys])
+    total = sums.totals()
+    whole = {row["environment"]: row for row in total.rows.to_pylist()}
+    found = sums.by(keys, "unattributed")
+    rows = found.to_pylist()
+    found = found.drop(["unattributed_steps", "unattributed_usd"])
     shares = [divided(r["cost_usd"], whole[r["environment"]]["cost_usd"]) for r in rows]
     found = found.append_column("share", pa.array(shares, USD))
     to_do = [_TO_DO.get(r["unattributed_reason"], "") for r in rows]

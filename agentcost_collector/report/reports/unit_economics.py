@@ -10,8 +10,8 @@ import pyarrow as pa
 from agentcost_collector.model.money import USD
 from agentcost_collector.model.schemas import ALLOCATED
 from agentcost_collector.report.config import Config
-from agentcost_collector.report.cubes import hours_of
-from agentcost_collector.report.reports.content import Scope, Section, asked, divided, totals
+from agentcost_collector.report.cubes import entries_of
+from agentcost_collector.report.reports.content import Scope, Section, Sums, asked, divided
 from agentcost_collector.report.sql import NOT_FULLY_PRICED, quoted
 
 
@@ -47,7 +47,7 @@ def unit_economics(
         f" {meant}; it bears the cost of the others too. Shared costs add to the cost, not to"
         " the counts."
     )
-    return [Section("units", "What one costs", rows, note), totals(connection, scope)]
+    return [Section("units", "What one costs", rows, note), Sums(connection, scope, [()]).totals()]
 
 
 def _units(scope: Scope, config: Config, outcome: Outcome | None) -> str:
@@ -80,8 +80,8 @@ WITH alike AS MATERIALIZED (
         sum(cost_usd) AS cost_usd,
         sum(sign) FILTER ({NOT_FULLY_PRICED}) AS unpriced_steps,
         sum(sign) FILTER ({_marked(outcome)}) AS marked
-    FROM {hours_of("ledger", config)}
-    WHERE {scope.period.where} AND {scope.chosen}
+    FROM {entries_of(scope.period, config)}
+    WHERE {scope.chosen}
     GROUP BY ALL HAVING sum(sign) <> 0)
 SELECT environment, unit, count, cost_usd, unpriced_steps
 FROM ({" UNION ALL ".join(parts)}) ORDER BY environment NULLS LAST, number"""
