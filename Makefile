@@ -28,7 +28,7 @@ demo: $(READY) ## send recorded agent runs to a collector and show what they cos
 # opens reports.
 TOOLS := strace openssl chromium
 
-tools: promtool
+tools: promtool alertmanager
 	@for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $$missing; } || \
 	  { echo "The tests need$$missing; install it with the package manager of this system" >&2; exit 1; }
@@ -38,6 +38,14 @@ promtool:
 	@command -v promtool >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && cd "$$(mktemp -d)" && \
 	  apt-get update -qq && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && install usr/bin/promtool /usr/local/bin/; } || \
 	  { echo "The tests need promtool; it comes with Prometheus" >&2; exit 1; }
+
+# Takes the alerts that tests send. Without its package, which starts it.
+alertmanager:
+	@command -v prometheus-alertmanager >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && cd "$$(mktemp -d)" && \
+	  apt-get update -qq && apt-get download -qq prometheus-alertmanager && dpkg-deb -x prometheus-alertmanager_*.deb . && \
+	  mkdir -p /usr/share/prometheus && cp -r usr/share/prometheus/alertmanager /usr/share/prometheus/ && \
+	  install usr/bin/prometheus-alertmanager /usr/local/bin/; } || \
+	  { echo "The tests need prometheus-alertmanager, a package of Debian" >&2; exit 1; }
 
 test: lint tools $(READY) ## everything that CI runs
 	$(BIN)/python -m pytest -n 2 tests
@@ -101,6 +109,9 @@ ledger-10m: $(READY) ## a generated ledger of 10,000,000 steps over 90 days in b
 LEDGER ?= build/ledger-10m
 bench-queries: $(READY) ## 12 questions to LEDGER=build/ledger-10m, without and with cubes, which it makes
 	$(BIN)/python -m tests.bench.queries $(LEDGER)
+
+bench-nightly: $(READY) ## a first night, the next one and each report on LEDGER, which gets a day more
+	$(BIN)/python -m tests.bench.nightly $(LEDGER)
 
 bench-memory: $(READY) ## memory of the receiver under 32 requests of 64 MiB at once, and bombs
 	$(BIN)/python -m tests.conformance.memory 64

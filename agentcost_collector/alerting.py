@@ -20,11 +20,11 @@ from agentcost_collector.alert import (
     Alert,
     Raised,
     Record,
+    Sender,
     doors_of,
     ledger_alerts,
     recent,
     runaway_alerts,
-    send_pending,
 )
 from agentcost_collector.budget import Records, status_of
 from agentcost_collector.budgets_file import read_budgets
@@ -42,8 +42,8 @@ _STOP_S = 2
 
 
 def run_rules(settings: Settings, now_ns: int) -> list[Raised]:
-    """Looks at the ledger and the budgets once and notes what is new, to be sent by
-    `send_pending`. Returns what is new.
+    """Looks at the ledger and the budgets once and notes what is new, to be sent by a
+    `Sender`. Returns what is new.
 
     CorruptionError where ledger or records of budgets cannot be read, TransientError where the
     record of alerts cannot, ConfigError where the file of budgets cannot be used.
@@ -103,10 +103,12 @@ class Alerting:
                 self._found.put(found)
 
     def _run(self) -> None:
-        record, doors = Record(self._settings.data), doors_of(self._settings.alerts)
+        config = self._settings.alerts
+        record, doors = Record(self._settings.data), doors_of(config)
+        sender = Sender(self._settings.data, doors, config.timeout_s)
         names = [door.name for door in doors]
         ledger_s = 0.0
-        retries = {door.name: (0.0, 0.0) for door in doors}  # when, and the pause before it
+        retries = dict.fromkeys(names, (0.0, 0.0))  # when, and the pause before it
         runaways: list[Alert] = []
         while not self._stop.wait(0.2):
             try:
@@ -117,17 +119,17 @@ class Alerting:
                     _log(record.raise_new(runaways, (), names, now_ns))
                     runaways = []
                 if steady_s >= ledger_s:
-                    ledger_s = steady_s + self._settings.alerts.every_s
+                    ledger_s = steady_s + config.every_s
                     _log(run_rules(self._settings, now_ns))
-                due = [door for door in doors if steady_s >= retries[door.name][0]]
-                refused = send_pending(record, due, now_ns)
-                for door in due:
-                    pause_s = min(2 * retries[door.name][1] or _RETRY_S, _RETRY_S_MAX)
-                    if error := refused.get(door.name):
-                        retries[door.name] = (steady_s + pause_s, pause_s)
+                due = [name for name in names if steady_s >= retries[name][0]]
+                refused = sender.send(now_ns, due)
+                for name in due:
+                    pause_s = min(2 * retries[name][1] or _RETRY_S, _RETRY_S_MAX)
+                    if error := refused.get(name):
+                        retries[name] = (steady_s + pause_s, pause_s)
                         log.error("alert_not_sent", error=error, again_in_s=pause_s)
                     else:
-                        retries[door.name] = (0.0, 0.0)
+                        retries[name] = (0.0, 0.0)
             except AgentcostError as error:  # the service goes on, and so does the next look
                 log.error("alerts_failed", error=str(error))
                 self._stop.wait(_RETRY_S)

@@ -11,7 +11,7 @@ from agentcost_collector.alert.doors import Door, doors_of
 from agentcost_collector.alert.facts import RECENT, recent
 from agentcost_collector.alert.record import Raised, Record
 from agentcost_collector.alert.rules import Alert, ledger_alerts, runaway_alerts
-from agentcost_collector.alert.send import send_pending
+from agentcost_collector.alert.send import Sender
 
 __all__ = [
     "RECENT",
@@ -20,9 +20,9 @@ __all__ = [
     "Door",
     "Raised",
     "Record",
+    "Sender",
     "doors_of",
     "ledger_alerts",
     "recent",
     "runaway_alerts",
-    "send_pending",
 ]

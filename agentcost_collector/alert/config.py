@@ -42,6 +42,8 @@ class Config(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """Share of the steps of the last 24 hours that may be without a full price."""
     every_s: float = Field(default=60, gt=0)
     """Seconds between two looks at the ledger."""
+    timeout_s: float = Field(default=10, gt=0)
+    """Seconds in which a door has to answer; it is told again later."""
     runaway: Runaway = Runaway()
 
     @property

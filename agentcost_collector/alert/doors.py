@@ -23,7 +23,6 @@ from agentcost_collector.alert.config import Config
 from agentcost_collector.alert.record import Raised
 from agentcost_collector.model.errors import ConfigError, TransientError
 
-_TIMEOUT_S = 10
 _ACTIVE_NS = 24 * 3600 * 10**9  # an Alertmanager lets go of what nobody resolved
 
 
@@ -44,7 +43,10 @@ def doors_of(config: Config) -> list[Door]:
     doors = [_apprise(number, url) for number, url in enumerate(config.urls, start=1)]
     if config.alertmanager:
         address = config.alertmanager
-        doors.append(Door("alertmanager", lambda told: _post(address, told), takes_resolved=True))
+        timeout_s = config.timeout_s
+        doors.append(
+            Door("alertmanager", lambda told: _post(address, told, timeout_s), takes_resolved=True)
+        )
     return doors
 
 
@@ -90,7 +92,7 @@ def _text(told: Sequence[Raised]) -> str:
     )
 
 
-def _post(address: str, told: Sequence[Raised]) -> str:
+def _post(address: str, told: Sequence[Raised], timeout_s: float) -> str:
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     url = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/api/v2/alerts", "", ""))
@@ -101,7 +103,7 @@ def _post(address: str, told: Sequence[Raised]) -> str:
     body = json.dumps([_posted(raised) for raised in told]).encode()
     try:
         request = urllib.request.Request(url, body, headers, method="POST")
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return f"HTTP {answer.status}"
     except urllib.error.HTTPError as refused:
         refused.close()

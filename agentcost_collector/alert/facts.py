@@ -39,15 +39,20 @@ def recent(connection: duckdb.DuckDBPyConnection, hours: Iterable[int], now_ns: 
     windows = ", ".join(f"({n}::BIGINT)" for n in sorted(set(hours)))
     query = f"""
 SELECT hours, {", ".join(SCOPES)},
-    CAST(sum(sign) AS BIGINT) AS steps,
-    CAST(coalesce(sum(sign) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced_steps,
-    sum(cost_usd) AS usd,
-    CAST(sum({_TOKENS}) AS BIGINT) AS tokens,
+    CAST(sum(steps) AS BIGINT) AS steps,
+    CAST(coalesce(sum(steps) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced_steps,
+    sum(usd) AS usd,
+    CAST(sum(tokens) AS BIGINT) AS tokens,
     CAST(sum(gpu_seconds) AS DECIMAL(38,{QUANTITY.scale})) AS gpu_seconds
-FROM ledger, (VALUES {windows}) AS windows(hours)
-WHERE date >= DATE '{first}'
-    AND ended_at <= {now} AND ended_at > {now} - to_hours(hours)
-GROUP BY ALL HAVING sum(sign) <> 0"""
+FROM (
+    SELECT hours, {", ".join(SCOPES)}, cost_status,
+        sum(sign) AS steps, sum(cost_usd) AS usd, sum({_TOKENS}) AS tokens,
+        sum(gpu_seconds) AS gpu_seconds
+    FROM ledger, (VALUES {windows}) AS windows(hours)
+    WHERE date >= DATE '{first}'
+        AND ended_at <= {now} AND ended_at > {now} - to_hours(hours)
+    GROUP BY ALL HAVING sum(sign) <> 0)
+GROUP BY hours, {", ".join(SCOPES)}"""
     try:
         return connection.sql(query).to_arrow_table().cast(RECENT)
     except duckdb.Error as fault:

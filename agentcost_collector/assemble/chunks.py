@@ -11,18 +11,38 @@ import pyarrow as pa
 from agentcost_collector.assemble.packing import PACKED
 from agentcost_collector.model.tables import concat
 
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1), use_threads=False)
+
 
 class Chunk:
-    """Rows of several traces. `rows[start:stop]` are the row numbers of one trace."""
+    """Rows of several traces, PACKED. `rows[start:stop]` are the row numbers of one trace."""
 
-    __slots__ = ("live", "row_bytes", "rows", "table", "traces")
+    __slots__ = ("_kept", "live", "row_bytes", "rows", "traces")
 
     def __init__(self, table: pa.Table, rows: np.ndarray) -> None:
-        self.table = table
+        self._kept: pa.Table | pa.Buffer = table
         self.rows = rows
         self.row_bytes = (table.nbytes + rows.nbytes) // len(rows)
         self.live = len(rows)
         self.traces: list[Trace] = []
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows."""
+        if isinstance(self._kept, pa.Table):
+            return self._kept.select(names)
+        fields = [PACKED.get_field_index(name) for name in names]
+        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+        with pa.ipc.open_stream(self._kept, options=options) as reader:
+            return reader.read_all().select(names)
+
+    def compress(self) -> None:
+        """From now on each look at the rows unpacks what it looks at."""
+        assert isinstance(self._kept, pa.Table)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, PACKED, options=_COMPRESSED) as writer:
+            writer.write_table(self._kept)
+        self._kept = sink.getvalue()
+        self.row_bytes = (self._kept.size + self.rows.nbytes) // len(self.rows) + 1
 
 
 class Trace:
@@ -83,7 +103,7 @@ def gather(
         sizes = stops - starts
         ends = np.cumsum(sizes)
         at = chunk.rows[np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)]
-        part = chunk.table.select(columns)
+        part = chunk.columns(columns)
         if 2 * len(at) < part.num_rows:
             part, at = part.take(pa.array(at)), np.arange(len(at))
         tables.append(part)
@@ -101,5 +121,5 @@ def new_chunk(
     where its rows start and stop."""
     stops = np.cumsum(np.bincount(owner, minlength=owners))
     starts = np.concatenate(([0], stops[:-1]))
-    chunk = Chunk(table, np.argsort(owner, kind="stable"))
+    chunk = Chunk(table, np.argsort(owner, kind="stable").astype(np.int32))
     return chunk, starts.tolist(), stops.tolist()

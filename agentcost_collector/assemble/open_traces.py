@@ -22,6 +22,7 @@ _NS_PER_MS = 1_000_000
 _TRACE_BYTES = 800
 _SMALL_ROWS = 4_096
 _SMALL_CHUNKS_MAX = 64
+_PLAIN_BYTES_MAX = 64 * 1024 * 1024  # of rows; beyond it the oldest are compressed
 
 CLOSED = pa.schema(
     [
@@ -74,6 +75,8 @@ class OpenTraces:
         self._settling: deque[_Arrivals] = deque()
         self._idling: deque[_Arrivals] = deque()
         self._small: list[Chunk] = []
+        self._plain: dict[Chunk, int] = {}  # bytes of those that are not compressed, oldest first
+        self._plain_bytes = 0
         self._sparse: dict[Chunk, None] = {}  # less than half of their rows are open
         self._spans = 0
         self._rows_held = 0  # open, or closed but in a chunk that is still needed
@@ -276,6 +279,11 @@ class OpenTraces:
         self._rows_held += chunk.live
         if chunk.live < _SMALL_ROWS:
             self._small.append(chunk)
+        else:
+            self._plain[chunk] = chunk.row_bytes * chunk.live
+            self._plain_bytes += self._plain[chunk]
+        while self._plain_bytes > _PLAIN_BYTES_MAX:
+            self._compress(next(iter(self._plain)))
 
     def _take_out(self, closing: list[Trace]) -> Closed:
         if not closing:
@@ -329,7 +337,14 @@ class OpenTraces:
         if self._sparse and self._rows_held > 2 * self._spans + _SMALL_ROWS:
             self._rebuild(list(self._sparse))
 
+    def _compress(self, chunk: Chunk) -> None:
+        self._plain_bytes -= self._plain.pop(chunk)
+        self._row_bytes -= chunk.row_bytes * chunk.live
+        chunk.compress()
+        self._row_bytes += chunk.row_bytes * chunk.live
+
     def _drop(self, chunk: Chunk) -> None:
+        self._plain_bytes -= self._plain.pop(chunk, 0)
         self._rows_held -= len(chunk.rows)
         self._sparse.pop(chunk, None)
 

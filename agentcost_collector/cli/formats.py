@@ -37,22 +37,23 @@ def write_table(rows: pa.RecordBatchReader, out: TextIO) -> None:
         right = pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
         justify = "right" if right or pa.types.is_floating(field.type) else "left"
         table.add_column(Text(printable(field.name)), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    rest = ""
+    rest, number = "", -1
     for number, row in enumerate(_rows(rows)):
         if number == TABLE_ROWS_MAX:
             rest = f"only the first {TABLE_ROWS_MAX} rows are shown; --format csv gives all\n"
             break
         table.add_row(*(Text(_cell(value)) for value in row))
     _Console(file=out, width=None if out.isatty() else _WIDE, highlight=False).print(table)
-    out.write(rest)
+    out.write(rest if number >= 0 else "no rows\n")
 
 
 def write_csv(rows: pa.RecordBatchReader, out: TextIO) -> None:
     """Header, then rows. Text is quoted; text that a spreadsheet would take for a formula gets a
     leading apostrophe, control characters are left out. NULL is empty, empty text is ""."""
     out.write(",".join(_quoted(name) for name in rows.schema.names) + "\n")
-    for row in _rows(rows):
-        out.write(",".join(_csv_value(value) for value in row) + "\n")
+    for batch in rows:
+        for row in zip(*map(_csv_column, batch.columns), strict=True):
+            out.write(",".join(row) + "\n")
 
 
 def write_markdown(rows: pa.RecordBatchReader, out: TextIO) -> None:
@@ -74,10 +75,11 @@ def write_json(rows: pa.RecordBatchReader, out: TextIO) -> None:
     times ISO 8601 in UTC, bytes base64; what is not finite is a string."""
     names = _distinct(rows.schema.names)
     separator = "[\n"
-    for row in _rows(rows):
-        plain = {name: _json_value(value) for name, value in zip(names, row, strict=True)}
-        out.write(separator + json.dumps(plain, allow_nan=False))
-        separator = ",\n"
+    for batch in rows:
+        for row in zip(*map(_json_column, batch.columns), strict=True):
+            plain = dict(zip(names, row, strict=True))
+            out.write(separator + json.dumps(plain, allow_nan=False))
+            separator = ",\n"
     out.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
@@ -111,6 +113,14 @@ def _cell(value: Any) -> str:
     return printable(value if isinstance(value, str) else _nested(value))
 
 
+def _csv_column(column: pa.Array) -> list[str]:
+    values = _values(column)
+    if pa.types.is_string(column.type):  # few distinct texts, each of which is looked at once
+        quoted = {value: _csv_value(value) for value in set(values)}
+        return [quoted[value] for value in values]
+    return [_csv_value(value) for value in values]
+
+
 def _csv_value(value: Any) -> str:
     match value:
         case None:
@@ -137,6 +147,13 @@ def _quoted(text: str) -> str:
 def _nested(value: Any) -> str:
     plain = _json_value(value)
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _json_column(column: pa.Array) -> list[Any]:
+    values = _values(column)
+    if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
+        return values
+    return [_json_value(value) for value in values]
 
 
 def _json_value(value: Any) -> Any:

@@ -227,27 +227,37 @@ def _variance(night: _Night, step: Step) -> None:
 
 def _reports(night: _Night, step: Step) -> None:
     from agentcost_collector.report import open_views
-    from agentcost_collector.report.reports import REPORTS, Scope, make_report
+    from agentcost_collector.report.reports import REPORTS, Outcome, Scope, make_report
 
     calendar = night.settings.report
     scope = Scope(night.period, night.period.before(calendar))
     night.folder.mkdir(parents=True, exist_ok=True)
     with open_views(night.settings.data, config=calendar) as connection:
         for name in REPORTS:
-            made = make_report(connection, name, scope, calendar, night.today, prices=night.prices)
+            made = make_report(
+                connection,
+                name,
+                scope,
+                calendar,
+                night.today,
+                outcome=Outcome.of(calendar),
+                prices=night.prices,
+            )
             for format in (ReportFormat.HTML, ReportFormat.XLSX, ReportFormat.JSON):  # noqa: A001
                 write_file(made, format, night.folder / f"{name}.{format}")
     step.facts = {"reports": len(REPORTS)}
 
 
 def _alerts(night: _Night, step: Step) -> None:
-    from agentcost_collector.alert import Record, doors_of, send_pending
+    from agentcost_collector.alert import Record, Sender, doors_of
     from agentcost_collector.alerting import run_rules
 
-    new = run_rules(night.settings, night.now_ns)
-    doors = doors_of(night.settings.alerts)
-    refused = send_pending(Record(night.settings.data), doors, night.now_ns)
-    step.facts = {"new": len(new), "doors": len(doors)}
+    settings = night.settings
+    new = run_rules(settings, night.now_ns)
+    doors = doors_of(settings.alerts)
+    refused = Sender(settings.data, doors, settings.alerts.timeout_s).send(night.now_ns)
+    gone = Record(settings.data).forget([door.name for door in doors], night.now_ns)
+    step.facts = {"new": len(new), "doors": len(doors), "forgotten": gone}
     if refused:
         step.status, step.error = Status.FAILED, "; ".join(refused.values())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
@@ -24,7 +23,12 @@ from agentcost_collector.cli.text import aligned
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agentcost_collector.report.reports import Outcome, Report, Section
+    from agentcost_collector.report import Config
+    from agentcost_collector.report.reports import Outcome, Report
+
+
+_TABLE_ROWS_MAX = 20
+"""Of each environment, on a terminal."""
 
 
 class Name(StrEnum):
@@ -83,7 +87,7 @@ OutcomeOption = Annotated[
         "--outcome",
         metavar="LABEL=VALUE",
         help="unit-economics: the label of a step that makes its run a success."
-        "  [default: no step ended with an error]",
+        "  [default: the setting report.outcome, else no step ended with an error]",
         show_default=False,
         callback=utf8,
     ),
@@ -149,7 +153,7 @@ def report(
         today,
         times_median,
         share,
-        _outcome(outcome),
+        _outcome(outcome, calendar),
         read_prices(settings.prices) if settings.prices else None,
     )
     made = _only(made, section)
@@ -159,15 +163,15 @@ def report(
         write_file(made, format, output)
 
 
-def _outcome(text: str | None) -> Outcome | None:
+def _outcome(text: str | None, config: Config) -> Outcome | None:
     from agentcost_collector.report.reports import Outcome
 
     if text is None:
-        return None
-    label, separator, value = text.partition("=")
-    if not separator or not label:
-        raise ConfigError(f"--outcome {text}: should be LABEL=VALUE, such as resolved=true")
-    return Outcome(label, value)
+        return Outcome.of(config)
+    try:
+        return Outcome.parse(text)
+    except ValueError as fault:
+        raise ConfigError(f"--outcome {text}: {fault}") from fault
 
 
 def _only(made: Report, section: str | None) -> Report:
@@ -196,36 +200,30 @@ def write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A00
 
 def _write(made: Report, format: Format, out: TextIO) -> None:  # noqa: A002
     from agentcost_collector.cli.formats import write_csv, write_table
-    from agentcost_collector.report.reports import write_page
+    from agentcost_collector.report.reports import shortened, write_page
 
     match format:
         case Format.CSV:
             write_csv(made.sections[0].rows.to_reader(), out)
         case Format.JSON:
-            out.write(json.dumps(_plain(made), indent=1) + "\n")
+            _write_json(made, out)
         case Format.HTML:
             out.write(write_page(made))
         case _:
             out.write(f"{made.title}\n{aligned(made.facts)}\n")
-            for section in made.sections:
+            for section in shortened(made, _TABLE_ROWS_MAX).sections:
                 out.write(f"\n{section.title}\n")
                 write_table(section.rows.to_reader(), out)
                 out.write(f"{section.note}\n" if section.note else "")
 
 
-def _plain(made: Report) -> dict[str, object]:
-    return {
-        "report": made.name,
-        "title": made.title,
-        "facts": dict(made.facts),
-        "sections": {section.name: _rows(section) for section in made.sections},
-    }
-
-
-def _rows(section: Section) -> list[object]:
+def _write_json(made: Report, out: TextIO) -> None:
+    """An object of objects, a row of a table to a line."""
     from agentcost_collector.cli.formats import write_json
 
-    text = io.StringIO()
-    write_json(section.rows.to_reader(), text)
-    rows: list[object] = json.loads(text.getvalue())
-    return rows
+    head = {"report": made.name, "title": made.title, "facts": dict(made.facts)}
+    out.write(json.dumps(head, indent=1).removesuffix("\n}") + ',\n "sections": {')
+    for number, section in enumerate(made.sections):
+        out.write(f"{',' if number else ''}\n{json.dumps(section.name)}: ")
+        write_json(section.rows.to_reader(), out)
+    out.write("}}\n")

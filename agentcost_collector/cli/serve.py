@@ -48,6 +48,7 @@ def serve(
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
     from agentcost_collector.alert import doors_of
+    from agentcost_collector.budgets_file import read_budgets
     from agentcost_collector.cli.supervisor import Supervisor
     from agentcost_collector.policy_file import read_policy
     from agentcost_collector.price import load_rate_book
@@ -62,6 +63,8 @@ def serve(
     )
     load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
     read_policy(settings.policy).rules()
+    if settings.budgets:
+        read_budgets(settings.budgets)
     read_user_id_key(settings.decode.user_id_key_file)
     check(settings.self_trace, settings.listening())
     doors_of(settings.alerts)

@@ -64,12 +64,16 @@ def runs_of(
     return _asked(
         connection,
         f"""
-SELECT {_RUN} AS run, min(started_at) AS started_at, CAST(sum(sign) AS BIGINT) AS steps,
-    {token_sum(ALL_TOKENS)} AS tokens, sum(cost_usd) AS cost_usd,
-    CAST(coalesce(sum(sign) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced_steps
-FROM {entries_of(period, config)}
-WHERE feature IS NOT DISTINCT FROM ?
-GROUP BY run HAVING sum(sign) <> 0
+SELECT run, min(started_at) AS started_at, CAST(sum(steps) AS BIGINT) AS steps,
+    CAST(sum(tokens) AS BIGINT) AS tokens, sum(cost_usd) AS cost_usd,
+    CAST(coalesce(sum(steps) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced_steps
+FROM (
+    SELECT {_RUN} AS run, cost_status, min(started_at) AS started_at, sum(sign) AS steps,
+        {token_sum(ALL_TOKENS)} AS tokens, sum(cost_usd) AS cost_usd
+    FROM {entries_of(period, config)}
+    WHERE feature IS NOT DISTINCT FROM ?
+    GROUP BY ALL HAVING sum(sign) <> 0)
+GROUP BY run
 ORDER BY cost_usd DESC NULLS LAST, run LIMIT {RUNS_MAX}""",
         [feature],
     )

@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow as pa
 
-_FORMAT = 2
+_FORMAT = 3
 _TABLES = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
@@ -33,7 +33,7 @@ _TABLES = """
         keys BLOB, crc INTEGER
     );
 """
-_LINK = np.int64(0x5555555555555555)  # sets the key of a linked trace apart from its own
+_LINK = np.int64(1)  # the last bit sets the key of a linked trace apart from its own
 HOUR_NS = 3600 * 10**9
 
 
@@ -123,7 +123,7 @@ class Index:
 
     def find_linking(self, trace_ids: pa.StringArray) -> Hits:
         """Groups that may hold a span that links to each trace. Cost: about 0.5 us a trace."""
-        return self._find(trace_keys(trace_ids) ^ _LINK)
+        return self._find(trace_keys(trace_ids) | _LINK)
 
     def _find(self, keys: np.ndarray) -> Hits:
         order = np.argsort(keys)
@@ -147,7 +147,7 @@ class Index:
         number, self._next = self._next, self._next + 1
         keys = trace_keys(trace_ids)
         if linked is not None:
-            keys = np.concatenate([keys, trace_keys(linked) ^ _LINK])
+            keys = np.concatenate([keys, trace_keys(linked) | _LINK])
         keys = np.unique(keys)
         self._write(number, group, keys)
         self.groups[number] = group
@@ -178,7 +178,8 @@ class Index:
     def prune(self, cut_ns: int, traces_max: int) -> None:
         """Forget groups before `cut_ns`, and the oldest beyond `traces_max`, about once an hour.
 
-        A trace that has rows in a younger group keeps all its groups.
+        A trace that has rows in a younger group keeps all its groups, and what spans in them
+        link to.
         """
         oldest_ns = min((g.until_ns for g in self.groups.values()), default=cut_ns)
         if self.size > traces_max:
@@ -189,7 +190,9 @@ class Index:
         merged = self._merged()
         old = {n for n, group in self.groups.items() if group.until_ns < cut_ns}
         is_old = np.isin(merged.groups, list(old))
-        kept = ~is_old | np.isin(merged.keys, merged.keys[~is_old])
+        is_link = merged.keys & _LINK == _LINK
+        kept = ~is_old | ~is_link & np.isin(merged.keys, merged.keys[~is_old])
+        kept |= is_link & np.isin(merged.groups, np.unique(merged.groups[kept]))
         self._database.execute("BEGIN")
         self._keep(kept, old)
         self.restart(max(cut_ns, self.since_ns or cut_ns))
@@ -241,12 +244,12 @@ def damage(database: sqlite3.Connection) -> list[str]:
 
 
 def trace_keys(trace_ids: pa.StringArray) -> np.ndarray:
-    """A 64-bit key of each trace id: equal ids have equal keys."""
+    """A 63-bit key of each trace id, its last bit 0: equal ids have equal keys."""
     text = np.array(trace_ids.cast(pa.binary()).to_pylist(), dtype="S32")
     words = text.view(np.uint64).reshape(len(text), 4)
     odd = np.array([1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93], np.uint64)
     mixed: np.ndarray = (words * odd).sum(axis=1, dtype=np.uint64)
-    return mixed.view(np.int64)
+    return mixed.view(np.int64) << 1
 
 
 def _merge(one: _Run, other: _Run) -> _Run:

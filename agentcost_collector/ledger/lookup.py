@@ -17,6 +17,8 @@ from agentcost_collector.ledger.index import HOUR_NS, Group, Hits, Index
 from agentcost_collector.ledger.log import Log
 from agentcost_collector.ledger.rows import day_of, read_columns, read_linking, read_rows
 from agentcost_collector.model.partition import AHEAD_NS, DAY_NS, EPOCH_DAY
+from agentcost_collector.model.schemas import SPANS
+from agentcost_collector.model.tables import concat
 
 INDEX = "index.db"
 Times: TypeAlias = int | pa.Array
@@ -88,8 +90,7 @@ class Lookup:
             these = pc.unique(ahead["trace_id"])
             self._index.add(these, replace(group, until_ns=claimed))
             trace_ids = trace_ids.filter(pc.invert(pc.is_in(trace_ids, value_set=these)))
-        links = spans["links"].combine_chunks().flatten()
-        self._index.add(trace_ids, group, pc.unique(links.field("trace_id")).drop_null())
+        self._index.add(trace_ids, group, _linked(spans))
 
     def linking(self, trace_ids: pa.Array) -> pa.Table:
         """Stored spans that link to the given traces, as far back as the index reaches: their
@@ -187,7 +188,9 @@ class Lookup:
         stored = pa.chunked_array([c for t in tables for c in t["trace_id"].chunks], pa.string())
         learned = new.filter(pc.is_in(new, value_set=stored.combine_chunks()))
         if len(learned):
-            self._index.add(learned, held)
+            spans = concat(found.spans[already[0] :], SPANS)
+            spans = spans.filter(pc.is_in(spans["trace_id"], value_set=learned))
+            self._index.add(learned, held, _linked(spans))
 
     def _days(
         self, oldest_ns: np.ndarray, newest_ns: Times | None, scan: np.ndarray
@@ -234,6 +237,12 @@ class Lookup:
             group = Group(self._ledger.live[path], sure, (), (path,))
             rows = read_columns(self._ledger.directory / path, ["trace_id"])
             index.add(pc.unique(rows["trace_id"]), group)
+
+
+def _linked(spans: pa.Table) -> pa.Array:
+    """Traces that these spans link to."""
+    links = spans["links"].combine_chunks().flatten()
+    return pc.unique(links.field("trace_id")).drop_null()
 
 
 def _each(value: Times, rows: int) -> np.ndarray:

@@ -36,6 +36,17 @@ def pico(amount: Decimal) -> int:
     return int(amount.scaleb(SCALE, context=_WIDE))
 
 
+def picos(amounts: pa.ChunkedArray) -> np.ndarray:
+    """Pico-dollars of a USD column without NULLs, as integers of any size (dtype object)."""
+    column = amounts.cast(USD).combine_chunks()
+    if not len(column):
+        return np.empty(0, object)
+    words = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)
+    low, high = words[column.offset : column.offset + len(column)].T
+    exact: np.ndarray = high.astype(object) * 2**64 + low.view(np.uint64).astype(object)
+    return exact
+
+
 def decimals(
     scaled: np.ndarray, of_type: pa.Decimal128Type, valid: np.ndarray | None = None
 ) -> pa.Array:

@@ -4,7 +4,7 @@ In: the view `days`, two periods, perhaps budgets. Out: VARIANCE. Invariant: the
 up to its change, to the last digit. The method is on docs/variance.md.
 """
 
-from agentcost_collector.variance.causes import CAUSES, Cell, Work, causes
+from agentcost_collector.variance.causes import CAUSES, Branches, causes
 from agentcost_collector.variance.variance import VARIANCE, By, variance
 
-__all__ = ["CAUSES", "VARIANCE", "By", "Cell", "Work", "causes", "variance"]
+__all__ = ["CAUSES", "VARIANCE", "Branches", "By", "causes", "variance"]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentcost_collector.budget import Budget, Budgets, Measure
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.model.money import PICO, USD, pico, usd
+from agentcost_collector.model.money import PICO, USD, pico, picos, usd
+from agentcost_collector.model.tables import codes
 from agentcost_collector.report import Config, Period
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import NOT_FULLY_PRICED, quoted
-from agentcost_collector.variance.causes import CAUSES, Cell, Work, causes
+from agentcost_collector.variance.causes import BASE, CAUSES, HEAD, Branches, causes
 
 
 class By(StrEnum):
@@ -47,7 +50,7 @@ VARIANCE = pa.schema(
 """Row = feature, team or tenant, the greatest change first; then all of them as the name `total`.
 Money is of steps with a price."""
 
-ROWS_MAX, BRANCHES_MAX = 100, 20
+ROWS_MAX, BRANCHES_MAX = 50, 10
 """The dearest so many are rows, or branches of a row, of their own; all others are one, OTHER."""
 OTHER = "__other__"
 
@@ -63,7 +66,16 @@ _PATHS = {
     By.TEAM: ("feature", "tenant"),
     By.TENANT: ("feature", "NULL"),
 }
-Sides = tuple[list[Cell], list[Cell]]
+
+
+@dataclass(frozen=True)
+class _Trees:
+    """What the two periods cost, a tree for each row of VARIANCE."""
+
+    names: Sequence[str | None]
+    branches: Branches
+    unpriced: np.ndarray
+    """Steps without a full price, trees x 2."""
 
 
 def variance(
@@ -81,46 +93,66 @@ def variance(
     row without one is compared with `before`. CorruptionError where the ledger cannot be read.
     """
     try:
-        sides, unpriced = _cells(connection, (before, period), by)
+        trees = _trees(connection, (before, period), by)
     except duckdb.Error as fault:
         raise CorruptionError(f"the ledger cannot be read: {sentence(fault)}") from fault
     caps = {getattr(b, by): b for b in _tied(budgets, by, period, config)}
+    costs = trees.branches.cost()
+    plans = [
+        _plan(int(base), caps.get(name) if name else None, period, against_budget)
+        for name, base in zip(trees.names, costs[:, BASE], strict=True)
+    ]
+    parts = causes(trees.branches, [plan.scale for plan in plans])
     rows = [
-        _row(name, cells, unpriced[name], caps.get(name) if name else None, period, against_budget)
-        for name, cells in sides.items()
+        _row(name, plan, *of_row)
+        for name, plan, *of_row in zip(
+            trees.names, plans, costs, parts, trees.unpriced, strict=True
+        )
     ]
     rows.sort(key=lambda row: (-abs(row["change_usd"]), row["name"] is None, row["name"] or ""))
     return pa.Table.from_pylist([*rows, _total(rows)], VARIANCE)
 
 
-def _row(
-    name: str | None,
-    sides: Sides,
-    unpriced: tuple[int, int],
-    budget: Budget | None,
-    period: Period,
-    against_budget: bool,
-) -> dict[str, Any]:
-    before, actual = (Fraction(sum(cell.cost for cell in cells), PICO) for cells in sides)
+class _Plan(NamedTuple):
+    """What a row is compared with."""
+
+    base: Fraction
+    """Dollars."""
+    scale: Fraction
+    """By which what was done before is multiplied."""
+    budget: Budget | None
+    cap: Decimal | None
+
+
+def _plan(before: int, budget: Budget | None, period: Period, against_budget: bool) -> _Plan:
+    """`before`: pico-dollars of the period before."""
     cap = None if budget is None else budget.amount + budget.raised(_last_day(period))
-    base, scale = before, Fraction(1)
+    base, scale = Fraction(before, PICO), Fraction(1)
     if against_budget and cap is not None:
+        scale = Fraction(cap) / base if base else scale
         base = Fraction(cap)
-        scale = base / before if before else scale
-    parts = dict(causes(*sides, scale))
-    if base != before * scale:  # a budget for what was never done: all of the plan is volume
-        parts["volume"] -= pico(_decimal(base))
+    return _Plan(base, scale, budget, cap)
+
+
+def _row(
+    name: str | None, plan: _Plan, cost: np.ndarray, parts: np.ndarray, unpriced: np.ndarray
+) -> dict[str, Any]:
+    before, actual = (Fraction(side, PICO) for side in cost)
+    split = dict(zip(CAUSES, parts, strict=True))
+    if plan.base != before * plan.scale:  # a budget for what was never done: all of it is volume
+        split["volume"] -= pico(_decimal(plan.base))
+    over = plan.cap is not None and actual > plan.cap
     return {
         "name": name,
-        "base_usd": _decimal(base),
+        "base_usd": _decimal(plan.base),
         "actual_usd": _decimal(actual),
-        "change_usd": _decimal(actual - base),
-        **{cause: usd(part) for cause, part in parts.items()},
-        "budget": budget.name if budget else None,
-        "cap_usd": cap,
-        "over_usd": _decimal(actual) - cap if cap is not None and actual > cap else None,
-        "base_unpriced_steps": unpriced[0],
-        "unpriced_steps": unpriced[1],
+        "change_usd": _decimal(actual - plan.base),
+        **{cause: usd(part) for cause, part in split.items()},
+        "budget": plan.budget.name if plan.budget else None,
+        "cap_usd": plan.cap,
+        "over_usd": _decimal(actual) - plan.cap if plan.cap is not None and over else None,
+        "base_unpriced_steps": int(unpriced[BASE]),
+        "unpriced_steps": int(unpriced[HEAD]),
     }
 
 
@@ -132,46 +164,78 @@ def _total(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return total | {name: sum(row[name] for row in rows) for name in counts}
 
 
-def _cells(
-    connection: duckdb.DuckDBPyConnection, periods: Sequence[Period], by: By
-) -> tuple[dict[str | None, Sides], dict[str | None, tuple[int, int]]]:
-    """Cells of both sides for each row, and its steps without a full price."""
-    sides: defaultdict[str | None, Sides] = defaultdict(lambda: ([], []))
-    unpriced: defaultdict[str | None, list[int]] = defaultdict(lambda: [0, 0])
-    for side, period in enumerate(periods):
-        for name, missing, cell in _cells_of(connection, period, periods, by):
-            sides[name][side].append(cell)
-            unpriced[name][side] += missing
-    return dict(sides), {name: (a, b) for name, (a, b) in unpriced.items()}
-
-
-def _cells_of(
-    connection: duckdb.DuckDBPyConnection, period: Period, periods: Sequence[Period], by: By
-) -> Iterator[tuple[str | None, int, Cell]]:
+def _trees(connection: duckdb.DuckDBPyConnection, periods: Sequence[Period], by: By) -> _Trees:
+    """A leaf for each branch that either period has."""
     sums = [
-        "sum(steps)",
-        f"coalesce(sum(steps) FILTER ({NOT_FULLY_PRICED}), 0)",
-        *(" + ".join(f"coalesce(sum({n}), 0)" for n in names) for names in _CLASSES.values()),
-        *(f"coalesce(sum({name}_cost_usd), 0)" for name in _CLASSES),
-        "coalesce(sum(cost_usd), 0)",
+        "CAST(sum(steps) AS BIGINT) AS steps",
+        f"CAST(coalesce(sum(steps) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced",
+        *(
+            f"CAST({' + '.join(f'coalesce(sum({n}), 0)' for n in names)} AS BIGINT) AS {of}_tokens"
+            for of, names in _CLASSES.items()
+        ),
+        *(f"coalesce(sum({of}_cost_usd), 0) AS {of}_usd" for of in _CLASSES),
+        "coalesce(sum(cost_usd), 0) AS usd",
     ]
-    names = _dearest(connection, periods, str(by), ROWS_MAX)
     paths = [
         "NULL" if of == "NULL" else _dearest(connection, periods, of, BRANCHES_MAX)
         for of in _PATHS[by]
     ]
+    before, period = periods
     query = f"""
-SELECT {names} AS name, {", ".join(paths)}, concat_ws(' ', kind, tool) AS tool,
-    concat_ws(' ', provider, model) AS model, coalesce(status = 'error', false) AS failed,
+SELECT {_dearest(connection, periods, str(by), ROWS_MAX)} AS name,
+    CAST({paths[0]} AS VARCHAR) AS feature, CAST({paths[1]} AS VARCHAR) AS tenant,
+    kind, tool, provider, model,
+    {period.where} AS is_head, coalesce(status = 'error', false) AS failed,
     {", ".join(sums)}
-FROM days WHERE {period.where} GROUP BY ALL"""
-    found: dict[tuple[str | None, tuple[str | None, ...]], dict[bool, tuple[Any, ...]]] = {}
-    for name, feature, tenant, tool, model, failed, *values in connection.execute(query).fetchall():
-        branch = (feature, tenant, tool, model)
-        found.setdefault((name, branch), {})[bool(failed)] = tuple(values)
-    for (name, path), works in found.items():
-        missing = sum(int(values[1]) for values in works.values())
-        yield name, missing, Cell(path, _work(works.get(False)), _work(works.get(True)))
+FROM days WHERE {before.where} OR {period.where} GROUP BY ALL"""
+    return _trees_of(connection.sql(query).to_arrow_table())
+
+
+def _trees_of(rows: pa.Table) -> _Trees:
+    names = [*codes(rows["name"]).dictionary.to_pylist(), None]
+    trees, tree = np.unique(_numbers(rows, "name"), return_inverse=True)
+    levels = (("feature",), ("tenant",), ("kind", "tool"), ("provider", "model"))
+    paths = [tree, *(_numbers(rows, *columns) for columns in levels)]
+    _, first, leaf = np.unique(_joined(paths), return_index=True, return_inverse=True)
+    of = np.column_stack(paths)[first]
+    at = (leaf, rows["is_head"].to_numpy() * 1, rows["failed"].to_numpy() * 1)
+    classes = [rows[f"{name}_tokens"].to_numpy().astype(object) for name in _CLASSES]
+    costs = [picos(rows[f"{name}_usd"]) for name in _CLASSES]
+    costs.append(picos(rows["usd"]) - sum(costs))  # the last class is what no token is priced for
+    unpriced = np.zeros((len(trees), 2), np.int64)
+    np.add.at(unpriced, (of[at[0], 0], at[1]), rows["unpriced"].to_numpy())
+    return _Trees(
+        [names[number] for number in trees],
+        Branches(
+            of,
+            _filled(len(of), at, [rows["steps"].to_numpy().astype(object)])[..., 0],
+            _filled(len(of), at, [*classes, np.zeros(rows.num_rows, object)]),
+            _filled(len(of), at, costs),
+        ),
+        unpriced,
+    )
+
+
+def _numbers(rows: pa.Table, *columns: str) -> np.ndarray:
+    """A number for each combination of texts; NULL is one too, the last of a column."""
+    coded = [codes(rows[column]) for column in columns]
+    return _joined([pc.fill_null(c.indices, len(c.dictionary)).to_numpy() for c in coded])
+
+
+def _joined(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """A number for each combination of numbers, in the order of the columns."""
+    number = columns[0].astype(np.int64)
+    for column in columns[1:]:
+        both = number * (column.max(initial=0) + 1) + column
+        number = np.unique(both, return_inverse=True)[1]
+    return number
+
+
+def _filled(leaves: int, at: tuple[np.ndarray, ...], columns: Sequence[np.ndarray]) -> np.ndarray:
+    """leaves x 2 x 2 x columns, zero where there is no row."""
+    values = np.zeros((leaves, 2, 2, len(columns)), object)
+    values[at] = np.column_stack(columns)
+    return values
 
 
 def _dearest(
@@ -187,15 +251,6 @@ GROUP BY {column} ORDER BY sum(cost_usd) DESC NULLS LAST, {column} LIMIT {most +
         return column
     named = ", ".join(quoted(name) for name in found[:most])
     return f"CASE WHEN {column} IN ({named}) OR {column} IS NULL THEN {column} ELSE '{OTHER}' END"
-
-
-def _work(values: tuple[Any, ...] | None) -> Work:
-    """Of a row of sums; the last class is what no token is priced for."""
-    if values is None:
-        return Work(0, (0,) * 4, (0,) * 4)
-    steps, _, *rest = values
-    tokens, costs = [int(n) for n in rest[:3]], [pico(usd) for usd in rest[3:6]]
-    return Work(int(steps), (*tokens, 0), (*costs, pico(rest[6]) - sum(costs)))
 
 
 def _tied(budgets: Budgets | None, by: By, period: Period, config: Config) -> Iterator[Budget]:

@@ -1,12 +1,17 @@
-"""A real HTTP server that takes what alert doors send."""
+"""Real servers that take what alert doors send: well, by drops, and an Alertmanager."""
 
 from __future__ import annotations
 
 import json
+import re
+import socket
+import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -49,3 +54,63 @@ def inbox() -> Iterator[Inbox]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Dripping:
+    """A door that answers a header line now and then, until `ended` is set."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self.address = f"127.0.0.1:{server.getsockname()[1]}"
+        self.connections = 0
+        self.ended = threading.Event()
+        self._server = server
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._thread.start()
+
+    def _answer(self) -> None:
+        connection, _ = self._server.accept()
+        self.connections += 1
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not self.ended.wait(0.2):
+                connection.sendall(b"X-Wait: a little\r\n")
+            connection.sendall(b"Content-Length: 0\r\n\r\n")
+
+
+@contextmanager
+def dripping() -> Iterator[Dripping]:
+    """For one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        door = Dripping(server)
+        yield door
+        door.ended.set()
+
+
+@contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    """A real Alertmanager that notifies nobody; its address."""
+    config = folder / "alertmanager.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    command = ["prometheus-alertmanager", f"--config.file={config}"]
+    command += [f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address="]
+    process = subprocess.Popen(
+        [*command, "--web.listen-address=127.0.0.1:0"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    try:
+        said = ""
+        while not (found := re.search(r"Listening on.* address=(127\.0\.0\.1:\d+)", said)):
+            said = process.stderr.readline()
+            assert said, "the Alertmanager has ended"
+        yield found[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def alerts_at(address: str) -> list[Any]:
+    """What an Alertmanager says is active."""
+    with urllib.request.urlopen(f"http://{address}/api/v2/alerts?active=true", timeout=30) as got:
+        found: list[Any] = json.loads(got.read())
+    return found

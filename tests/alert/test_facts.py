@@ -43,6 +43,16 @@ def test_each_window_holds_what_ended_in_it(tmp_path):
     }
 
 
+def test_what_is_unpriced_now_is_not_zero(tmp_path):
+    """A price that was taken back leaves no amount, and a step without a price."""
+    old = ended(1, step_id="s", cost_usd=Decimal(5))
+    new = ended(1, step_id="s", batch_seq=2, cost_usd=None, cost_status="unpriced")
+    write_ledger(tmp_path, [[old], [reversed_of(old, 2), new]])
+    with open_views(tmp_path) as connection:
+        (row,) = recent(connection, {24}, NOW_NS).to_pylist()
+    assert (row["usd"], row["unpriced_steps"]) == (None, 1)
+
+
 def test_a_look_at_the_ledger_raises_once(tmp_path):
     """What has no feature is raised by the first look of the day and not by the second; nothing is
     raised where there is no ledger yet."""

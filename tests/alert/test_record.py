@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import time
 from dataclasses import replace
+from datetime import datetime
 
-from agentcost_collector.alert import Alert, Config, Record, doors_of, send_pending
-from tests.alert.doors import inbox
+from agentcost_collector.alert import Alert, Config, Record, Sender, doors_of
+from tests.alert.doors import alertmanager, alerts_at, dripping, inbox
 from tests.cli.command import agentcost
 
 ALERT = Alert(
@@ -75,17 +79,18 @@ def test_a_dead_door_gets_it_later_and_once(tmp_path):
         record = Record(tmp_path)
         raised(record, ALERT, doors=[door.name for door in doors])
         hook.status = 503
-        refused = send_pending(record, doors, AT)
+        sender = Sender(tmp_path, doors, 30)
+        refused = sender.send(AT)
         assert list(refused) == ["json (alerts.urls 1)"]
         hook.status = 200
-        again = Record(tmp_path)
-        assert send_pending(again, doors, AT) == {}
-        assert send_pending(again, doors, AT) == {}
+        again = Sender(tmp_path, doors, 30)
+        assert again.send(AT) == {}
+        assert again.send(AT) == {}
         assert len(hook.got) == 2
         message = hook.got[1][2]["message"]
         assert all(text in message for text in (ALERT.summary, "ada", ALERT.what_to_do))
-        raised(again, at=AT + 60 * SECOND)
-        assert send_pending(again, doors, AT) == {}
+        raised(record, at=AT + 60 * SECOND)
+        assert sender.send(AT) == {}
         assert len(hook.got) == 2  # it is over: told to the Alertmanager only
     (path, credentials, (first,)), (_, _, (over,)) = manager.got
     assert (path, credentials) == ("/api/v2/alerts", "Basic YWRhOnNAY3JldA==")
@@ -93,6 +98,84 @@ def test_a_dead_door_gets_it_later_and_once(tmp_path):
     assert over["endsAt"] == "2026-03-01T12:01:00Z"
     assert over["labels"] == first["labels"]
     assert first["labels"]["alertname"] == "agentcost_budget"
+
+
+def test_a_door_that_hangs_holds_up_no_other(tmp_path):
+    """One that takes the connection and never answers is given up after the time-out, one that
+    answers drop by drop too; the next gets its alert meanwhile. It is not told twice at a time, and
+    gets the alert when it answers again."""
+    with dripping() as slow, socket.create_server(("127.0.0.1", 0)) as silent, inbox() as hook:
+        urls = (f"json://{slow.address}/", f"json://{hook.address}/")
+        manager = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        config = Config(urls=urls, alertmanager=manager, timeout_s=0.5)
+        doors = doors_of(config)
+        raised(Record(tmp_path), ALERT, doors=[door.name for door in doors])
+        sender = Sender(tmp_path, doors, config.timeout_s)
+        began = time.monotonic()
+        assert sorted(sender.send(AT)) == ["alertmanager", "json (alerts.urls 1)"]
+        assert len(hook.got) == 1
+        assert sorted(sender.send(AT, ["json (alerts.urls 1)"])) == ["json (alerts.urls 1)"]
+        assert time.monotonic() - began < 10
+        assert slow.connections == 1
+        slow.ended.set()
+        while sender.send(AT, ["json (alerts.urls 1)"]):
+            pass
+        assert len(hook.got) == slow.connections == 1
+    record = Record(tmp_path)
+    record.refresh()
+    assert record.raised[0].sent == {(door.name, "raised") for door in doors[:2]}
+
+
+def test_what_can_not_be_raised_again_is_forgotten(tmp_path):
+    """35 days after it was raised, a budget's 400, and never before all doors have it; what is kept
+    is raised no second time, keeps its number, and is known to whoever had the file open."""
+    day = 24 * 3600 * SECOND
+    record, other = Record(tmp_path), Record(tmp_path)
+    trace = replace(ALERT, rule="runaway_tool")
+    waits = replace(trace, scope="waits")
+    last = replace(trace, scope="last")
+    raised(record, trace)
+    raised(record, ALERT)
+    raised(record, waits, rules=(), doors=["slack"])
+    raised(record, last, rules=(), at=AT + day)
+    other.refresh()
+    assert record.forget(["slack"], AT + 35 * day - 1) == 0
+    before = (tmp_path / "alerts.jsonl").stat().st_size
+    assert record.forget(["slack"], AT + 35 * day) == 1
+    assert (tmp_path / "alerts.jsonl").stat().st_size < before
+    assert raised(other, ALERT, waits, last, rules=()) == []
+    assert [r.number for r in other.raised] == [2, 3, 4]
+    other.note_sent(other.raised[1:2], "slack", "raised", AT)
+    assert record.forget(["slack"], AT + 399 * day) == 2
+    assert [r.alert for r in record.raised if r.number == 2] == [ALERT]
+    assert record.forget(["slack"], AT + 400 * day) == 0  # the last one is never forgotten
+    assert raised(record, trace, rules=()) == [trace]
+    assert [r.number for r in record.raised] == [2, 3]
+
+
+def test_a_real_alertmanager_takes_them(tmp_path):
+    """What is posted is there by its own API: labels, figures and times; when it is over, it is
+    gone."""
+    with alertmanager(tmp_path) as address:
+        doors = doors_of(Config(alertmanager=f"http://{address}"))
+        record, sender = Record(tmp_path), Sender(tmp_path, doors, 30)
+        now = time.time_ns() // SECOND * SECOND
+        raised(record, ALERT, doors=["alertmanager"], at=now)
+        assert sender.send(now) == {}
+        (found,) = alerts_at(address)
+        assert found["labels"] == {
+            "alertname": "agentcost_budget",
+            "scope": "search",
+            "period": "2026-03",
+            "level": "0.5",
+            "severity": "warning",
+            "owner": "ada",
+        }
+        assert json.loads(found["annotations"]["figures"]) == ALERT.figures
+        assert datetime.fromisoformat(found["startsAt"]).timestamp() == now // SECOND
+        raised(record, at=now)
+        assert sender.send(now) == {}
+        assert alerts_at(address) == []
 
 
 def test_the_test_alert_says_what_each_door_answered(tmp_path):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentcost_collector.assemble import Closed, Config, OpenTraces
+from agentcost_collector.assemble import Closed, Config, OpenTraces, open_traces
+from agentcost_collector.assemble.chunks import Chunk
 from agentcost_collector.model.schemas import SPANS
 
 MS = 1_000_000
@@ -433,7 +434,7 @@ def test_one_long_trace_does_not_pin_the_batches_it_came_in(row, table):
         opened.add(i + 1, pa.concat_tables([others, long]), i * 20 * MS)
         opened.close(i * 20 * MS)
     held = {id(chunk): chunk for trace in opened._open.values() for chunk in trace.pieces}
-    assert sum(chunk.table.num_rows for chunk in held.values()) <= 2 * opened.spans + 4_096
+    assert sum(len(chunk.rows) for chunk in held.values()) <= 2 * opened.spans + 4_096
     assert len(held) <= 66
     copied_per_span = opened.rows_copied / (150 * 501)
     assert copied_per_span < 3
@@ -489,3 +490,56 @@ def test_settings_out_of_order_are_refused():
         Config(settle_ms=100_000)
     with pytest.raises(ValidationError, match="settle_ms <= idle_ms"):
         Config(idle_ms=4_000_000)
+
+
+def test_compressed_rows_leave_as_they_came(tree, row, table, monkeypatch):
+    """Beyond so many bytes the oldest batches are kept compressed: the same spans close by the same
+    rules, they count for less, and a batch of which most has closed is cleared out as any other."""
+    monkeypatch.setattr(open_traces, "_SMALL_ROWS", 2)
+    drawn = table(
+        [
+            *tree("a", "root\n tool\n  llm"),
+            row("a", "linked", "root", links=[{"trace_id": "9" * 32, "span_id": "8" * 16}]),
+            row("b", "root", None, attributes=None, scope_name=None, resource=None),
+            row("c", "lost", "gone", attributes=[("key", None), ("other", "ü")]),
+            row("c", "lost", "gone", attributes=[("key", None), ("other", "ü")], received_at_ns=2),
+        ]
+    )
+    more = [table([row(f"d{n}", "x", "gone"), row(f"d{n}", "y", "x")]) for n in range(9)]
+
+    def closing(bytes_max: int) -> tuple[int, int, list[Closed]]:
+        monkeypatch.setattr(open_traces, "_PLAIN_BYTES_MAX", bytes_max)
+        opened = OpenTraces(CONFIG)
+        for at, spans in enumerate([drawn, *more]):
+            opened.add(at + 1, spans, at)
+        held = opened.bytes
+        of_grown = opened.grown(1).num_rows
+        opened.add(20, table([row("d3", "z", "y"), row("d4", "z", "y")]), 20 * MS)
+        return held, of_grown, [opened.close(at * MS) for at in (20, 110, 200)]
+
+    plain, as_plain, before = closing(10**9)
+    packed, as_packed, after = closing(0)
+    assert as_plain == as_packed == drawn.num_rows - 1 + 18
+    assert plain != packed
+    for one, other in zip(before, after, strict=True):
+        assert one.traces.equals(other.traces)
+        assert bytes_of(one.spans) == bytes_of(other.spans)
+        assert one.repeated == other.repeated
+    assert [result.spans.num_rows for result in after] == [5, 15, 6]
+
+
+def test_many_open_spans_are_kept_small(monkeypatch):
+    """Beyond 1 MiB, 100,000 open spans take less than half of the bytes that they came with."""
+    monkeypatch.setattr(open_traces, "_PLAIN_BYTES_MAX", 2**20)
+    opened = OpenTraces(CONFIG)
+    came = 0
+    for at in range(10):
+        spans = spans_of_many(10_000, first=10_000 * at)
+        opened.add(at + 1, spans, at)
+        came += spans.nbytes
+    assert sum(chunk.row_bytes * chunk.live for chunk in _held(opened)) < came / 2
+    assert opened.close(200 * MS).spans.num_rows == 100_000
+
+
+def _held(opened: OpenTraces) -> list[Chunk]:
+    return list({chunk: None for trace in opened._open.values() for chunk in trace.pieces})

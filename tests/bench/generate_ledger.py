@@ -43,17 +43,20 @@ def main(arguments: list[str]) -> None:
 
 
 def generate(data: Path, last: date, days: int, steps: int, seed: int) -> None:
-    """Commits `steps` steps for each of the `days` up to `last`, and 2 % of them corrected."""
+    """Commits `steps` steps for each of the `days` up to `last`, and 2 % of them corrected; files
+    of closed days are merged as a service merges them."""
     keep_freed_memory()
     slots = max(2, -(-steps // _COMMIT_STEPS))
     with Ledger.open(data / "ledger", "generated", Config()) as ledger:
         for day in (last - timedelta(back) for back in reversed(range(days))):
             commit_day(ledger, day, slots, steps, seed)
+            for _ in ledger.upkeep(_midnight_ns(day) + _DAY_NS):
+                pass
 
 
 def commit_day(ledger: Ledger, day: date, slots: int, steps: int, seed: int) -> None:
     """Each commit is followed by one that corrects some of its steps."""
-    midnight_ns = (day - date(1970, 1, 1)).days * _DAY_NS
+    midnight_ns = _midnight_ns(day)
     for slot in range(slots):
         now_ns = midnight_ns + _DAY_NS * (slot + 1) // slots
         entries = entries_of(day, slot, slots, steps // slots, seed)
@@ -61,6 +64,10 @@ def commit_day(ledger: Ledger, day: date, slots: int, steps: int, seed: int) -> 
         for table in (entries, moves):
             if table.num_rows:
                 ledger.commit(SPANS.empty_table(), table, {}, now_ns)
+
+
+def _midnight_ns(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * _DAY_NS
 
 
 def last_day(data: Path) -> date:

@@ -106,6 +106,23 @@ def test_forgetting_keeps_all_groups_of_traces_seen_since(tmp_path):
     again.close()
 
 
+def test_what_is_kept_of_a_trace_keeps_what_it_links_to(tmp_path):
+    """Links lie in the group of the spans: a younger commit of entries alone keeps them as well."""
+    index, _ = Index.open(tmp_path / "i.db")
+    index.add(ids(1), group(0, "spans"), ids(8))
+    index.add(ids(2), group(1, "gone"), ids(9))
+    index.add(ids(1), group(30, "entries"))
+    index.prune(6 * HOUR_NS, TRACES_MAX)
+    index.close()
+    again, _ = Index.open(tmp_path / "i.db")
+    assert again.find_linking(ids(8)).groups.tolist() == [1]
+    assert not len(again.find_linking(ids(9)).groups)
+    assert found(again, [1, 2, 8]) == {1: {1, 3}, 2: set(), 8: set()}
+    again.prune(40 * HOUR_NS, TRACES_MAX)
+    assert not again.groups
+    again.close()
+
+
 def test_pruning_waits_for_an_hour_and_never_looks_back(tmp_path):
     """Nothing happens within an hour of the last time, or when the clock jumps back."""
     index, _ = Index.open(tmp_path / "i.db")

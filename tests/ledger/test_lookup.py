@@ -64,6 +64,21 @@ def test_a_trace_found_by_scanning_is_whole_the_next_time(tmp_path):
         assert stored(again.booked(ids(1), NOW)) == wanted(1, 0, 1)
 
 
+def test_a_trace_found_by_scanning_is_known_by_its_links_too(tmp_path):
+    """Its links lie in evidence that the index forgot; a commit brings it within reach again."""
+    with opened(tmp_path) as ledger:
+        linked = [{"trace_id": "e" * 32, "span_id": "a" * 16}]
+        first = {**span(1, 0, start_ns=NOW - 60 * 10**9), "links": linked}
+        ledger.commit(spans_table([first]), entries_table([entry(1, 0)]), {"position": 1}, NOW)
+        for h in range(1, 8):
+            commit(ledger, 100 + h, 0, NOW + h * HOUR)
+        asked = pa.array(["e" * 32])
+        assert not ledger.linking(asked).num_rows
+        assert stored(ledger.booked(ids(1), NOW - HOUR)) == wanted(1, 0)
+        commit(ledger, 1, 1, NOW + 8 * HOUR, start_ns=NOW)
+        assert ledger.linking(asked)["trace_id"].to_pylist() == ids(1).to_pylist()
+
+
 def test_one_old_trace_does_not_make_the_new_ones_search(tmp_path, monkeypatch):
     """With a start for each trace, only files of the old trace's days are opened."""
     with aged(tmp_path) as ledger:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.report import Config, RolledUp, open_views, roll_up
@@ -22,64 +16,9 @@ from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
 HOUR_NS = 3600 * 10**9
 NOW_NS = int(NOON.timestamp()) * 10**9
 
-instants = st.integers(0, 4 * 24 * 60).map(lambda minutes: NOON + timedelta(minutes=minutes))
-amounts = st.none() | st.decimals(0, 10**12, places=12, allow_nan=False)
-steps = st.tuples(instants, st.sampled_from([None, "a", "b"]), amounts, st.integers(0, 10**15))
-batches = st.lists(st.lists(steps, min_size=1, max_size=6), min_size=1, max_size=4)
-zones = st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"])
-
 
 def _rolled(data: Path, config: Config, now_ns: int = NOW_NS) -> RolledUp:
     return roll_up(data, config, now_ns, lambda done, total: None)
-
-
-def _days(data: Path, config: Config, view: str) -> dict:
-    query = f"SELECT day, feature, sum(cost_usd), sum(steps), sum(input_tokens) FROM {view}"
-    rows = open_views(data, config=config).sql(f"{query} GROUP BY ALL").fetchall()
-    return {
-        (day, feature): (Fraction(cost or 0), int(steps), int(tokens))
-        for day, feature, cost, steps, tokens in rows
-    }
-
-
-@settings(max_examples=12, deadline=None)
-@given(batches, zones, st.data())
-def test_cubes_are_the_ledger(drawn: list, zone: str, choice: st.DataObject) -> None:
-    """After every commit, rolled up or not, and through reversals: the same sums by day of the
-    organisation, to the last decimal; rolling up twice makes nothing."""
-    config = Config(time_zone=zone)
-    standing: list[dict] = []
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        for number, contents in enumerate(drawn):
-            gone = [e for e in standing if choice.draw(st.booleans())]
-            new = [_entry(number, row, *content) for row, content in enumerate(contents)]
-            write_ledger(data, [[*(reversed_of(e, number) for e in gone), *new]])
-            standing = [e for e in standing if e not in gone] + new
-            truth: dict = defaultdict(lambda: (Fraction(0), 0, 0))
-            for e in standing:
-                key = (e["ended_at"].astimezone(ZoneInfo(zone)).date(), e["feature"])
-                cost, steps, tokens = truth[key]
-                more = (Fraction(e["cost_usd"] or 0), 1, e["input_tokens"])
-                truth[key] = (cost + more[0], steps + more[1], tokens + more[2])
-            assert _days(data, config, "hours") == _days(data, config, "days") == truth
-            if choice.draw(st.booleans()):
-                _rolled(data, config)
-                assert _days(data, config, "hours") == _days(data, config, "days") == truth
-                assert _rolled(data, config).made == 0
-
-
-def _entry(batch: int, row: int, at: datetime, feature: object, cost: object, tokens: int) -> dict:
-    return booked(
-        batch,
-        step_id=f"{batch}/{row}",
-        feature=feature,
-        started_at=at,
-        ended_at=at,
-        date=at.date(),
-        cost_usd=cost,
-        input_tokens=tokens,
-    )
 
 
 @pytest.mark.parametrize(

@@ -5,40 +5,33 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tempfile
-from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agentcost_collector.cli import app
-from agentcost_collector.report import Config, Period, open_views, roll_up
+from agentcost_collector.report import Config, Period, open_views
 from agentcost_collector.report.reports import (
     REPORTS,
     Outcome,
+    Prices,
     Report,
     Scope,
     make_report,
     write_page,
     write_workbook,
 )
-from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
+from tests.cli.command import agentcost, refusal
+from tests.report.ledgers import booked, reversed_of, write_ledger
 
 CONFIG = Config()
 TODAY = date(2026, 3, 20)
+PRICES = "agentcost.prices/v1"
 MARCH = Period.parse("2026-03", CONFIG, TODAY)
 SCOPE = Scope(MARCH, MARCH.before(CONFIG))
-
-names = st.sampled_from([None, "a", "b"])
-amounts = st.none() | st.decimals(0, 10**9, places=12, allow_nan=False)
-steps = st.tuples(st.integers(-40, 10), names, names, names, st.sampled_from(["p", "q"]), amounts)
-batches = st.lists(st.lists(steps, min_size=1, max_size=6), min_size=1, max_size=3)
 
 
 def _report(data: Path, name: str, scope: Scope = SCOPE, **options: object) -> Report:
@@ -47,94 +40,6 @@ def _report(data: Path, name: str, scope: Scope = SCOPE, **options: object) -> R
 
 def _rows(report: Report, section: str) -> list[dict]:
     return next(s.rows.to_pylist() for s in report.sections if s.name == section)
-
-
-def _entry(number: int, row: int, step: tuple) -> dict:
-    days, feature, team, owner, environment, cost = step
-    at = NOON + timedelta(days=days)
-    return booked(
-        number,
-        row_no=row,
-        step_id=f"{number}-{row}",
-        trace_id=f"{number:016x}{row:016x}",
-        feature=feature,
-        team=team,
-        tenant=team,
-        owner_team=owner,
-        environment=environment,
-        ended_at=at,
-        date=at.date(),
-        cost_usd=cost,
-        cost_status="unpriced" if cost is None else "priced",
-    )
-
-
-@settings(max_examples=10, deadline=None)
-@given(batches, st.data())
-def test_reports_are_the_ledger(drawn: list, choice: st.DataObject) -> None:
-    """Through reversals and late steps, rolled up or not: money, steps, unpriced and unattributed
-    of each environment, this period and the one before, are what stands, to the last decimal;
-    what is charged back balances to zero."""
-    standing: list[dict] = []
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        for number, contents in enumerate(drawn):
-            gone = [e for e in standing if choice.draw(st.booleans())]
-            new = [_entry(number, row, step) for row, step in enumerate(contents)]
-            write_ledger(data, [[*(reversed_of(e, number) for e in gone), *new]])
-            standing = [e for e in standing if e not in gone] + new
-            if choice.draw(st.booleans()):
-                roll_up(data, CONFIG, 0, lambda done, total: None)
-        truth = _truth(standing)
-        for name, main in (("showback", "payers"), ("chargeback", "lines"), ("tenants", "tenants")):
-            report = _report(data, name)
-            assert _summed(_rows(report, main)) == truth
-            assert _summed(_rows(report, "totals")) == truth
-        _balances(_report(data, "chargeback"), standing)
-        lost = [e for e in standing if e["feature"] is None]
-        found = _rows(_report(data, "unattributed"), "unattributed")
-        assert sum(r["steps"] for r in found) == sum(map(_now, lost))
-
-
-def _now(entry: dict) -> bool:
-    return MARCH.first <= entry["ended_at"].date() < MARCH.until
-
-
-def _truth(standing: list[dict]) -> dict:
-    sums: dict = defaultdict(lambda: [Fraction(0), Fraction(0), 0, 0, 0])
-    for e in standing:
-        now, cost = _now(e), Fraction(e["cost_usd"] or 0)
-        if now or date(2026, 2, 1) <= e["ended_at"].date() < MARCH.first:
-            found = sums[e["environment"]]
-            found[0 if now else 1] += cost
-            found[2] += now
-            found[3] += now and e["cost_usd"] is None
-            found[4] += now and e["feature"] is None
-    return dict(sums)
-
-
-def _summed(rows: list[dict]) -> dict:
-    sums: dict = defaultdict(lambda: [Fraction(0), Fraction(0), 0, 0, 0])
-    for row in rows:
-        found = sums[row["environment"]]
-        found[0] += Fraction(row["cost_usd"] or 0)
-        found[1] += Fraction(row["cost_usd_before"] or 0)
-        found[2] += row["steps"]
-        found[3] += row["unpriced_steps"]
-        found[4] += row["unattributed_steps"]
-    return dict(sums)
-
-
-def _balances(report: Report, standing: list[dict]) -> None:
-    """Each team's net is what it uses of others less what others use of it."""
-    truth: dict = defaultdict(Fraction)
-    for e in filter(_now, standing):
-        if e["owner_team"] != e["team"]:
-            truth[e["environment"], e["team"]] += Fraction(e["cost_usd"] or 0)
-            truth[e["environment"], e["owner_team"]] -= Fraction(e["cost_usd"] or 0)
-    net = {(r["environment"], r["team"]): Fraction(r["net_usd"] or 0) for r in _rows(report, "net")}
-    assert net == dict(truth)
-    assert sum(Fraction(r["BilledCost"] or 0) for r in _rows(report, "journal")) == 0
 
 
 def test_environments_are_never_added_together(tmp_path: Path) -> None:
@@ -171,6 +76,39 @@ def test_what_one_run_session_user_and_success_costs(tmp_path: Path) -> None:
     }
     marked = _report(tmp_path, "unit-economics", outcome=Outcome("done/it", "yes"))
     assert [r["count"] for r in _rows(marked, "units") if r["unit"] == "successful run"] == [1]
+
+
+def test_a_price_that_was_taken_back_leaves_nothing_known(tmp_path: Path) -> None:
+    """What was $5 and is unpriced now costs nothing that is known, which is not zero."""
+    priced = booked(step_id="s", cost_usd=Decimal(5))
+    unpriced = booked(2, step_id="s", cost_usd=None, cost_status="unpriced")
+    write_ledger(tmp_path, [[priced], [reversed_of(priced, 2), unpriced]])
+    made = _report(tmp_path, "unit-economics", prices=Prices(schema=PRICES, tenants={}))
+    for section in ("units", "margin", "totals"):
+        for row in _rows(made, section):
+            assert row["cost_usd"] is None
+            assert row["unpriced_steps"] == 1
+
+
+def test_what_a_success_is_can_be_set(tmp_path: Path) -> None:
+    """By the setting; the option goes before it, and both must be LABEL=VALUE."""
+    entries = [
+        booked(step_id=str(n), trace_id=f"{n:032x}", labels=labels)
+        for n, labels in enumerate(['{"done":"yes"}', '{"done":"yes"}', '{"done":"no"}', None])
+    ]
+    write_ledger(tmp_path / "data", [entries])
+    asked = ("unit-economics", "--period", "2026-03", "--data", tmp_path / "data")
+
+    def successes(*options: str, **settings: str) -> list[int]:
+        done = agentcost("report", *asked, *options, "--format", "json", **settings)
+        units = json.loads(done.stdout)["sections"]["units"]
+        return [row["count"] for row in units if row["unit"] == "successful run"]
+
+    setting = {"AGENTCOST_REPORT__OUTCOME": "done=yes"}
+    assert successes() == [4]
+    assert successes(**setting) == [2]
+    assert successes("--outcome", "done=no", **setting) == [1]
+    assert "LABEL=VALUE" in refusal("report", *asked, AGENTCOST_REPORT__OUTCOME="done")
 
 
 def test_tenants_that_stand_out_are_flagged(tmp_path: Path) -> None:

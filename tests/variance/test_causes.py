@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.variance import CAUSES, Cell, Work, causes
+from agentcost_collector.variance import CAUSES, Branches
+from agentcost_collector.variance import causes as causes_of
 
 PICO = 10**12
+
+
+@dataclass(frozen=True)
+class Work:
+    """Steps that ended alike; tokens and pico-dollars of each class."""
+
+    steps: int
+    tokens: tuple
+    costs: tuple
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One branch of the tree on one side."""
+
+    path: tuple
+    done: Work
+    failed: Work
+
+
+def causes(base, head, scale=Fraction(1)):
+    """Of one tree, by name."""
+    return causes_of_trees([(base, head)], [scale])[0]
+
+
+def causes_of_trees(trees, scales):
+    """Of each pair of sides, by name."""
+    values = sorted(
+        {value for tree in trees for side in tree for c in side for value in c.path}, key=str
+    )
+    code = {value: number for number, value in enumerate(values)}
+    leaves = {}
+    for number, tree in enumerate(trees):
+        for side, cells in enumerate(tree):
+            for each in cells:
+                key = (number, *(code[value] for value in each.path))
+                leaves.setdefault(key, {})[side] = each
+    keys = sorted(leaves)
+    steps = np.zeros((len(keys), 2, 2), object)
+    tokens, costs = (np.zeros((len(keys), 2, 2, 2), object) for _ in range(2))
+    for row, key in enumerate(keys):
+        for side, each in leaves[key].items():
+            for kind, work in enumerate((each.done, each.failed)):
+                steps[row, side, kind] = work.steps
+                tokens[row, side, kind] = work.tokens
+                costs[row, side, kind] = work.costs
+    of = np.array(keys, np.int64).reshape(-1, 5)
+    parts = causes_of(Branches(of, steps, tokens, costs), scales)
+    return [dict(zip(CAUSES, row, strict=True)) for row in parts]
 
 
 def pico(usd):
@@ -140,16 +192,25 @@ def works(draw):
 def sides(draw):
     paths = draw(st.sets(st.tuples(NAMES, NAMES, NAMES, NAMES), max_size=8))
     cells = [Cell(path, draw(works()), draw(works())) for path in sorted(paths, key=str)]
-    return [each for each in cells if each.weight]
+    return [each for each in cells if each.done.steps or each.failed.steps]
 
 
 @settings(max_examples=150, deadline=None)
 @given(sides(), sides(), st.sampled_from([Fraction(1), Fraction(7, 3)]))
 def test_causes_add_up_to_the_difference(base, head, scale):
     """To the pico-dollar, whatever the two sides hold; nothing is left over."""
+    assume(base or head)
     found = causes(base, head, scale)
     difference = round(usd(head) * PICO) - round(usd(base) * scale * PICO)
     assert sum(found.values()) == difference
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(sides(), sides()).filter(any), min_size=1, max_size=4))
+def test_trees_do_not_touch_each_other(trees):
+    """Many at once are each as it is alone."""
+    together = causes_of_trees(trees, [Fraction(3, 2)] * len(trees))
+    assert together == [causes(base, head, Fraction(3, 2)) for base, head in trees]
 
 
 @pytest.mark.parametrize("side", [0, 1])

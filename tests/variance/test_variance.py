@@ -103,14 +103,30 @@ def test_steps_of_every_status_count(tmp_path):
     assert rows_of(tmp_path / "data")["search"]["actual_usd"] == 4
 
 
+def test_a_retry_costs_what_failed(tmp_path):
+    """Both months one call is done. In April a first attempt failed and was paid for, and another
+    failed without a charge: what the paid one cost is retries, and nothing else has changed."""
+    alike = {"feature": "search", "parent_span_id": "a" * 16}
+    rows = [
+        entry(1, 3, 100, "1", **alike),
+        entry(2, 4, 100, "0.4", status="error", **alike),
+        entry(3, 4, None, "0", status="error", **alike) | {"input_cost_usd": None},
+        entry(4, 4, 100, "1", **alike),
+    ]
+    write_ledger(tmp_path / "data", [rows])
+    found = rows_of(tmp_path / "data")["search"]
+    assert {cause: found[cause] for cause in CAUSES if found[cause]} == {"retries": Decimal("0.4")}
+
+
 def test_beyond_the_dearest_all_are_one(tmp_path):
-    """101 features of $2 and 2 of $1: 100 rows of their own, and the rest, which adds up."""
-    many = [entry(n, 4, 100, "2" if n < 101 else "1", feature=f"f{n:03}") for n in range(103)]
+    """51 features of $2 and 2 of $1: 50 rows of their own, and the rest, which adds up."""
+    names = [f"it's \0 {n:03}" for n in range(53)]
+    many = [entry(n, 4, 100, "2" if n < 51 else "1", feature=names[n]) for n in range(53)]
     write_ledger(tmp_path / "data", [many])
     found = rows_of(tmp_path / "data")
-    assert len(found) == 102
+    assert len(found) == 52
     assert found["__other__"]["actual_usd"] == 4
-    assert found["total"]["actual_usd"] == 204
+    assert found["total"]["actual_usd"] == 104
 
 
 def test_as_a_command(data, tmp_path):

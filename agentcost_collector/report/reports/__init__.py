@@ -5,7 +5,7 @@ Invariants: environments are never added together; every table of money says bes
 steps have no full price; sums of a report are those of the ledger, to the last decimal.
 """
 
-from agentcost_collector.report.reports.content import Report, Scope, Section
+from agentcost_collector.report.reports.content import Report, Scope, Section, shortened
 from agentcost_collector.report.reports.made import REPORTS, make_report
 from agentcost_collector.report.reports.margin import Prices
 from agentcost_collector.report.reports.page import write_page
@@ -20,6 +20,7 @@ __all__ = [
     "Scope",
     "Section",
     "make_report",
+    "shortened",
     "write_page",
     "write_workbook",
 ]

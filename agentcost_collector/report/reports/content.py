@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentcost_collector.model.money import round_half_even, usd
+from agentcost_collector.model.printable import amount
+from agentcost_collector.model.tables import codes
 from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import hold, select
 from agentcost_collector.report.sql import (
@@ -66,6 +70,42 @@ class Report:
     facts: Sequence[tuple[str, str]]
     """Period, environment, how complete it is, in users' words."""
     sections: Sequence[Section]
+
+
+def shortened(report: Report, rows_max: int) -> Report:
+    """With at most so many rows of each environment in a table, the first ones. Its note says how
+    many are left out, and what these cost."""
+    return replace(report, sections=[_shortened(each, rows_max) for each in report.sections])
+
+
+def _shortened(section: Section, rows_max: int) -> Section:
+    rows = section.rows
+    if rows.num_rows <= rows_max:
+        return section
+    none = pa.nulls(rows.num_rows, pa.string())
+    named = codes(rows["environment"] if "environment" in rows.schema.names else none)
+    number = pc.fill_null(named.indices, len(named.dictionary)).to_numpy()
+    kept, said = [], []
+    for each in np.unique(number).tolist():
+        at = np.flatnonzero(number == each)
+        kept.append(at[:rows_max])
+        rest = rows.take(pa.array(at[rows_max:]))
+        if rest.num_rows:
+            of = [*named.dictionary.to_pylist(), None][each]
+            said.append(f"{rest.num_rows} more rows{f' of {of}' if of else ''}{_cost(rest)}")
+    if not said:
+        return section
+    left_out = f"Left out here, but not in csv and json: {'; '.join(said)}."
+    note = f"{section.note} {left_out}".lstrip()
+    return replace(section, rows=rows.take(pa.array(np.concatenate(kept))), note=note)
+
+
+def _cost(rows: pa.Table) -> str:
+    """What rows of a table cost, in words; nothing where it has no costs."""
+    if "cost_usd" not in rows.schema.names:
+        return ""
+    total = pc.sum(rows["cost_usd"]).as_py()
+    return f" with cost_usd {amount(total) if total is not None else 'unknown'}"
 
 
 def asked(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:

@@ -119,10 +119,11 @@ def _percent(part: Decimal, whole: Decimal) -> Decimal:
 
 def _used(scope: Scope, config: Config) -> str:
     return f"""
-SELECT tenant, CAST(count(*) FILTER (spans > 0) AS BIGINT) AS runs, sum(cost_usd) AS cost_usd,
+SELECT tenant, CAST(count(DISTINCT run) FILTER (spans > 0) AS BIGINT) AS runs,
+    sum(cost_usd) AS cost_usd,
     CAST(coalesce(sum(unpriced), 0) AS BIGINT) AS unpriced_steps
 FROM (
-    SELECT tenant, coalesce(parent_run_id, trace_id) AS run,
+    SELECT tenant, coalesce(parent_run_id, trace_id) AS run, cost_status,
         sum(sign) FILTER (kind IS DISTINCT FROM {quoted(ALLOCATED)}) AS spans,
         sum(cost_usd) AS cost_usd, sum(sign) FILTER ({NOT_FULLY_PRICED}) AS unpriced
     FROM {entries_of(scope.period, config)}

@@ -11,7 +11,10 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from agentcost_collector.model.printable import amount, printable
-from agentcost_collector.report.reports.content import TOTALS, Report, Section
+from agentcost_collector.report.reports.content import TOTALS, Report, Section, shortened
+
+ROWS_MAX = 100
+"""Of each environment in a table; more are no use on a page."""
 
 _BARS = 12
 _BAR_WIDTH = 400
@@ -37,6 +40,7 @@ def write_page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    report = shortened(report, ROWS_MAX)
     first = [section for section in report.sections if section.name == TOTALS]
     others = [section for section in report.sections if section.name != TOTALS]
     tables = [_table(section) for section in (*first, *others)]

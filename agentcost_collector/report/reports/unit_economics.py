@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +22,19 @@ class Outcome:
 
     label: str
     value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From LABEL=VALUE. ValueError where it is not."""
+        label, separator, value = text.partition("=")
+        if not separator or not label:
+            raise ValueError("should be LABEL=VALUE, such as resolved=true")
+        return cls(label, value)
+
+    @classmethod
+    def of(cls, config: Config) -> Self | None:
+        """That of the settings."""
+        return cls.parse(config.outcome) if config.outcome is not None else None
 
 
 def unit_economics(
@@ -75,7 +89,7 @@ GROUP BY environment"""
     ]
     return f"""
 WITH alike AS MATERIALIZED (
-    SELECT environment, trace_id, parent_run_id, session_id, user_id, tenant,
+    SELECT environment, trace_id, parent_run_id, session_id, user_id, tenant, cost_status,
         sum(sign) FILTER (kind IS DISTINCT FROM {quoted(ALLOCATED)}) AS spans,
         sum(cost_usd) AS cost_usd,
         sum(sign) FILTER ({NOT_FULLY_PRICED}) AS unpriced_steps,

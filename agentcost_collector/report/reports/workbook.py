@@ -10,7 +10,10 @@ import pyarrow as pa
 import xlsxwriter
 
 from agentcost_collector.model.printable import printable
-from agentcost_collector.report.reports.content import Report, Section
+from agentcost_collector.report.reports.content import Report, Section, shortened
+
+ROWS_MAX = 1_000
+"""Of each environment in a sheet; who needs more reads csv or json."""
 
 _TEXT_MAX = 32_767
 _OPTIONS = {
@@ -22,8 +25,9 @@ _OPTIONS = {
 
 
 def write_workbook(report: Report, path: Path) -> None:
-    """All tables. A spreadsheet keeps about 15 digits of a number: beside each column of decimals
+    """Its tables. A spreadsheet keeps about 15 digits of a number: beside each column of decimals
     is one with the exact text. OSError where it cannot be written."""
+    report = shortened(report, ROWS_MAX)
     try:
         with xlsxwriter.Workbook(str(path), _OPTIONS) as book:
             bold = book.add_format({"bold": True})
