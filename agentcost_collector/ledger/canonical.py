@@ -73,7 +73,7 @@ class Lines:
     """The lines of some entries."""
 
     def __init__(self, rows: pa.Table) -> None:
-        """Of ENTRIES; text may be coded. Cost: about 2 us a row, 1 ms a call."""
+        """Of ENTRIES; text may be coded. Cost: about 2 us a row, and up to 2 ms a call."""
         fields = [_tokens(_column(rows, name)) for name in KEYS]
         fields += [_numbers(rows), _digests(rows, TEXTS), _digests(rows, FACTS)]
         fields[-1] = pc.binary_join_element_wise(fields[-1], _NOTHING, _END)
