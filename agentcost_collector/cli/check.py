@@ -17,7 +17,7 @@ from agentcost_collector.cli.options import (
     settings_from,
 )
 from agentcost_collector.cli.replay import PathsArgument, replay_progress
-from agentcost_collector.cli.text import amount, printable
+from agentcost_collector.cli.text import amount, counted, printable
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _markdown(total: Cost, found: Sequence[Finding]) -> str:
 def _total(total: Cost) -> str:
     known = "unknown" if total.priced_usd is None else f"${amount(total.priced_usd)}"
     left = f", {total.unpriced_steps} of them unpriced" if total.unpriced_steps else ""
-    return f"{total.runs} runs, {total.steps} steps{left}, {known}"
+    return f"{counted(total.runs, 'run')}, {counted(total.steps, 'step')}{left}, {known}"
 
 
 def _facts(finding: Finding) -> dict[str, object]:

@@ -40,7 +40,7 @@ class Format(StrEnum):
 HeadArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[HEAD]",
+        metavar="HEAD",
         help="Those to compare with.  [default: BASE, by the cards or policy for it]",
         show_default=False,
     ),

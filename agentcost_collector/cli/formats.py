@@ -37,14 +37,14 @@ def write_table(rows: pa.RecordBatchReader, out: TextIO) -> None:
         right = pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
         justify = "right" if right or pa.types.is_floating(field.type) else "left"
         table.add_column(Text(printable(field.name)), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    rest = ""
+    rest, number = "", -1
     for number, row in enumerate(_rows(rows)):
         if number == TABLE_ROWS_MAX:
             rest = f"only the first {TABLE_ROWS_MAX} rows are shown; --format csv gives all\n"
             break
         table.add_row(*(Text(_cell(value)) for value in row))
     _Console(file=out, width=None if out.isatty() else _WIDE, highlight=False).print(table)
-    out.write(rest)
+    out.write(rest if number >= 0 else "no rows\n")
 
 
 def write_csv(rows: pa.RecordBatchReader, out: TextIO) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agentcost_collector.model.printable import amount, printable
 
-__all__ = ["aligned", "amount", "printable"]
+__all__ = ["aligned", "amount", "counted", "printable"]
 
 
 def aligned(facts: Iterable[tuple[str, object]]) -> str:
@@ -14,3 +14,8 @@ def aligned(facts: Iterable[tuple[str, object]]) -> str:
     pairs = [(printable(name), printable(str(value))) for name, value in facts]
     width = max((len(name) for name, _ in pairs), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
+
+
+def counted(number: int, noun: str) -> str:
+    """1 step, 2 steps."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from agentcost_collector.cli.text import amount, printable
+from agentcost_collector.cli.text import amount, counted, printable
 from agentcost_collector.explain import Breakdown, Driver, Usual
 
 _DRIVERS_SHOWN_MAX = 10
@@ -25,7 +25,7 @@ def sentences(asked: str, found: Breakdown) -> Iterator[str]:
 def total(asked: str, found: Breakdown) -> str:
     """One sentence: cost, steps, unpriced, unattributed, failed."""
     return (
-        f"{printable(asked)} cost {_dollars(found.cost_usd)} in {_count(found.steps, 'step')}; "
+        f"{printable(asked)} cost {_dollars(found.cost_usd)} in {counted(found.steps, 'step')}; "
         f"{found.unpriced} not fully priced, "
         f"{found.unattributed} without a feature{_money(found.unattributed_usd)}, "
         f"{found.failed} failed{_money(found.failed_usd)}."
@@ -39,10 +39,10 @@ def compared(found: Breakdown, tokens: int, runs: int, usual: Usual | None) -> I
         return
     times = f" times {runs}" if runs > 1 else ""
     yield (
-        f"Usually (median of {_count(usual.runs, 'run')} of {printable(usual.feature)} in the 28"
+        f"Usually (median of {counted(usual.runs, 'run')} of {printable(usual.feature)} in the 28"
         f" days before){times}: {_dollars(usual.cost_usd * runs)} in"
-        f" {_count(usual.steps * runs, 'step')}, {usual.tokens * runs} tokens; here"
-        f" {_dollars(found.cost_usd)} in {_count(found.steps, 'step')}, {tokens} tokens."
+        f" {counted(usual.steps * runs, 'step')}, {usual.tokens * runs} tokens; here"
+        f" {_dollars(found.cost_usd)} in {counted(found.steps, 'step')}, {tokens} tokens."
     )
     before = {(kind, what): (steps, cost) for kind, what, steps, cost in usual.drivers}
     here: dict[tuple[str | None, str | None], tuple[int, Decimal]] = {}
@@ -59,14 +59,14 @@ def compared(found: Breakdown, tokens: int, runs: int, usual: Usual | None) -> I
         if more:
             name = " ".join(printable(text) for text in key if text)
             word = "more" if more >= 0 else "less"
-            times_called = f"called {_count(steps, 'time')}, usually {steps_before}"
+            times_called = f"called {counted(steps, 'time')}, usually {steps_before}"
             yield f"  {_dollars(abs(more))} {word}: {name}, {times_called}"
 
 
 def _driver(driver: Driver) -> str:
     share = "" if driver.share_percent is None else f"{driver.share_percent} % "
     what = " ".join(printable(text) for text in (driver.kind, driver.what) if text)
-    text = f"{share}{_dollars(driver.cost_usd)}: {what}, called {_count(driver.steps, 'time')}"
+    text = f"{share}{_dollars(driver.cost_usd)}: {what}, called {counted(driver.steps, 'time')}"
     if driver.failed:
         text += f", {driver.failed} failed"
     if driver.unpriced:
@@ -84,7 +84,3 @@ def _dollars(value: Decimal | None) -> str:
 
 def _money(value: Decimal | None) -> str:
     return "" if value is None else f" (${amount(value)})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -89,7 +89,7 @@ def test_a_step_without_price_proves_nothing(tmp_path):
     done = checked(recording, "--max-usd", "1")
     assert done.returncode == 1
     assert "1 of 1 steps have no full price: new-model" in done.stdout
-    assert "1 steps, 1 of them unpriced, unknown: failed" in done.stdout
+    assert "1 step, 1 of them unpriced, unknown: failed" in done.stdout
     assert checked(recording, "--max-usd", "1", "--allow-unpriced").returncode == 0
     assert checked(recording, "--max-steps-per-run", "1").returncode == 0
 
@@ -130,7 +130,7 @@ def test_markdown_shows_names_as_they_are(tmp_path):
     hostile = "[x](http://e.org) ![y](z) @all | <b>\n| more"
     recording = record(tmp_path / "runs.json", {hostile: 1})
     text = checked(recording, "--max-usd", "0", "--format", "markdown").stdout
-    assert text.startswith("### Cost check: failed\n\n1 runs, 1 steps, $0.003.\n")
+    assert text.startswith("### Cost check: failed\n\n1 run, 1 step, $0.003.\n")
     for mark in ("[x]", "![", "@all", "<b>"):
         assert mark not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import subprocess
+import time
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import openpyxl
 import pytest
 
+from agentcost_collector.alert import Record
+from agentcost_collector.report import open_views
+from tests.alert.doors import inbox
 from tests.check.recorded import CARDS, record
-from tests.cli.command import COMMAND, agentcost, environment, refusal
+from tests.cli.command import agentcost, refusal
+from tests.cli.dying import Mortals
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 YESTERDAY = NOON - timedelta(days=1)
 MONTH = f"{YESTERDAY:%Y-%m}"
+KILLS = 5
 
 
 @pytest.fixture
@@ -92,38 +99,82 @@ def test_without_budgets_they_are_left_out(data):
     assert (done.returncode, steps["budgets"]["status"]) == (0, "left_out")
 
 
-def results(folder):
-    return {
+def published(data):
+    """Reports, what was raised, and what the ledger says: all that a night leaves."""
+    folder = data / "reports" / MONTH
+    files = {
         path.name: path.read_bytes()
         for path in folder.iterdir()
         if path.suffix in (".json", ".csv", ".html") and path.name != "summary.json"
     }
+    books = {
+        path.name: [
+            [c.value for c in row] for sheet in openpyxl.load_workbook(path) for row in sheet
+        ]
+        for path in folder.glob("[!.]*.xlsx")
+    }
+    record = Record(data)
+    record.refresh()
+    with open_views(data) as connection:
+        days = sorted(map(repr, connection.sql("FROM days").to_arrow_table().to_pylist()))
+        entries = sorted(map(repr, connection.sql("FROM ledger").to_arrow_table().to_pylist()))
+    raised = [(raised.number, raised.alert) for raised in record.raised]
+    return files, books, raised, days, entries
+
+
+@pytest.fixture
+def uncompacted(data):
+    """With several files of the day before yesterday, which compaction merges."""
+    start_ns = int((YESTERDAY - timedelta(days=2)).timestamp()) * 10**9
+    for number in range(4):
+        path = data.parent / f"more{number}.json"
+        recording = record(path, {"search": 1}, start_ns=start_ns + number * 10**9)
+        done = agentcost("replay", recording, "--data", data, "--rate-cards", CARDS)
+        assert done.returncode == 0, done.stderr
+    return data
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", ["variance-team.csv", "chargeback.html", "unattributed.json"])
-def test_killed_anywhere_it_is_run_again(data, after):
-    """kill -9 as soon as a file is there; the second run ends as one that was never killed."""
-    whole = data.parent / "whole"
-    shutil.copytree(data, whole)
-    more = budgets(data, "0.009")
-    assert agentcost("nightly", "--data", whole, **more).returncode == 0
+def test_killed_anywhere_it_is_run_again(uncompacted, tmp_path):
+    """kill -9 before some change of a file, drawn from all of them; the second run ends as one that
+    was never killed: files, workbooks, alerts, cubes and entries."""
+    more = budgets(uncompacted, "0.008")
+    with inbox() as manager, Mortals() as mortals:
+        more |= {"AGENTCOST_ALERTS__ALERTMANAGER": f"http://{manager.address}"}
+
+        def night_of(name, dies_at=0):
+            data = tmp_path / name
+            if not data.exists():
+                shutil.copytree(uncompacted, data)
+            at = {"folder": data, "dies_at": dies_at, **more}
+            return data, *mortals.run("nightly", "--data", data, **at)
+
+        whole, code, changes = night_of("whole")
+        assert (code, changes > 60) == (1, True)
+        wanted = published(whole)
+        random = Random(7)
+        for dies_at in (1, changes, *random.sample(range(2, changes), KILLS - 2)):
+            data, code, _ = night_of(str(dies_at), dies_at)
+            assert code == -9, f"change {dies_at} of {changes} was not reached"
+            _, code, _ = night_of(str(dies_at))
+            assert code == 1
+            assert published(data) == wanted, f"killed at change {dies_at} of {changes}"
+            assert agentcost("verify", "--data", data).returncode == 0
+            shutil.rmtree(data)
+
+
+def test_what_a_killed_night_left_goes(data):
+    """A half-written report of an hour ago is removed by the next night, a fresh one is left to
+    whoever writes it."""
     folder = data / "reports" / MONTH
-    process = subprocess.Popen(
-        [*COMMAND, "nightly", "--data", str(data)],
-        env=environment(**more),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (folder / after).exists() and process.poll() is None:
-        pass
-    process.kill()
-    process.wait()
-    assert (folder / after).exists()
-    assert not (folder / "summary.json").exists()
-    done = agentcost("nightly", "--data", data, **more)
-    assert done.returncode == 0, done.stderr
-    assert results(folder) == results(whole / "reports" / MONTH)
+    folder.mkdir(parents=True)
+    old, fresh = folder / ".showback.html.77", folder / ".showback.html.78"
+    for path in (old, fresh):
+        path.write_text("<html")
+    hour_ago = time.time() - 3601
+    os.utime(old, (hour_ago, hour_ago))
+    night(data)
+    assert [path.name for path in folder.glob(".*")] == [fresh.name]
 
 
 def test_wrong_settings_are_told_before_anything_is_done(data):

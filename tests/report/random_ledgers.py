@@ -146,7 +146,7 @@ def _named(trace: str, steps: Sequence[Row]) -> list[Row]:
 
 
 def booked_history(data: Path, history: History) -> list[Row]:
-    """Books and commits all of it; what stands by the files, with `day` and `hour` of each."""
+    """Books and commits all of it; what stands by the files, with the `day` of each."""
     ledger = Ledger.open(data / "ledger", "journal-1", LedgerConfig())
     wanted: Delivery = {}
     with ledger:
