@@ -16,7 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -204,14 +203,6 @@ _GAUGES = {
     "ledger_batch": "Last batch that this service committed to the ledger.",
     "index_traces": "Traces whose files are remembered for late spans, links to them included.",
 }
-
-
-def registry_of(*collectors: Collector) -> CollectorRegistry:
-    """What a scrape reads."""
-    registry = CollectorRegistry()
-    for collector in collectors:
-        registry.register(collector)
-    return registry
 
 
 def _of_spend(spend: Spend, now_ns: int) -> Iterator[Metric]:

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.registry import Collector
 
 from agentcost_collector.model.access import Gate, Scope
 from agentcost_collector.model.errors import ForbiddenError, UnauthenticatedError
@@ -143,3 +144,11 @@ def _server_class(host: str, tls: Certificates | None) -> type[WSGIServer]:
                 _log.error("scrape_failed", exc_info=error)
 
     return Server
+
+
+def registry_of(*collectors: Collector) -> CollectorRegistry:
+    """What a scrape reads."""
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    return registry

@@ -20,8 +20,8 @@ from agentcost_collector.canary.canary import Canary
 from agentcost_collector.canary.config import Config as CanaryConfig
 from agentcost_collector.journal import Config as JournalConfig
 from agentcost_collector.journal import Journal, JournalReader
-from agentcost_collector.metrics import _GAUGES, Metrics, Spend, registry_of
-from agentcost_collector.metrics_port import served
+from agentcost_collector.metrics import _GAUGES, Metrics, Spend
+from agentcost_collector.metrics_port import registry_of, served
 from agentcost_collector.model.access import OpenGate
 from agentcost_collector.model.schemas import ENTRIES
 from agentcost_collector.receive.config import Config as ReceiveConfig

@@ -25,7 +25,7 @@ STOP_S = 30
 
 def receiver() -> None:
     """Take spans in; writes one JSON line with the addresses to stdout when it listens."""
-    from agentcost_collector.pipeline import run_receiver
+    from agentcost_collector.intake import run_receiver
 
     run_receiver(_inherited_settings(), lambda at: _announce(at.grpc, at.http))
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from agentcost_collector.pipeline import run_receiver
+from agentcost_collector.intake import run_receiver
 from agentcost_collector.settings import load_settings
 
 

@@ -180,3 +180,15 @@ def test_one_ledger_has_one_writer(service: Service) -> None:
     assert second.returncode == 2
     assert str(service.data) in errors
     assert service.process.poll() is None
+
+
+def test_a_wrong_file_of_budgets_is_told_before_anything_listens(tmp_path: Path) -> None:
+    """One line with file and line, exit code 2; nothing was started."""
+    (tmp_path / "budgets.yaml").write_text("budgets:\n  - name: all\n    per: fortnight\n")
+    settings = tmp_path / "agentcost.yaml"
+    settings.write_text(f"budgets: {tmp_path / 'budgets.yaml'}\n")
+    done = agentcost("serve", "--config", settings, "--data", tmp_path / "data")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / 'budgets.yaml'}:" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "data" / "journal").exists()

@@ -14,7 +14,8 @@ import subprocess
 import sys
 from typing import Self
 
-from agentcost_collector.pipeline import run_pipeline, run_receiver
+from agentcost_collector.intake import run_receiver
+from agentcost_collector.pipeline import run_pipeline
 from agentcost_collector.settings import Settings
 from tests.faults import store
 from tests.support.recordings import ROOT

@@ -10,7 +10,7 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector import pipeline, settle
+from agentcost_collector import intake, settle
 from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.journal import Journal
 from agentcost_collector.ledger.lookup import Lookup
@@ -30,7 +30,7 @@ def answers_without_keeping() -> AbstractContextManager[object]:
     """A full disk is not told to the sender."""
 
     def into_journal(settings: Settings, journal: Journal) -> Store:
-        store = pipeline.into_journal(settings, journal)
+        store = intake.into_journal(settings, journal)
 
         def hopeful(payloads: Sequence[Payload]) -> Sequence[Outcome]:
             try:

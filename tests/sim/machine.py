@@ -15,6 +15,7 @@ from agentcost_collector import restate as restating
 from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.decode.decode import Decoder
+from agentcost_collector.intake import into_journal
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of
 from agentcost_collector.ledger import Ledger, Period
@@ -22,7 +23,7 @@ from agentcost_collector.model.errors import ConfigError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
-from agentcost_collector.pipeline import Follower, into_journal
+from agentcost_collector.pipeline import Follower
 from agentcost_collector.policy_file import read_policy
 from agentcost_collector.price import archived_set
 from agentcost_collector.replay import Tally, replay
