@@ -58,7 +58,7 @@ def children_of(pid: int) -> dict[str, int]:
 
 
 def spy(pid: int, name: str, seconds: int) -> subprocess.Popen[str]:
-    """py-spy on all threads of `pid`, those that wait left out, native code included."""
+    """py-spy on all threads of `pid`, those that wait left out."""
     output = PLACE / f"{name.strip('_')}.svg"
     output.unlink(missing_ok=True)
     record: Sequence[str | Path] = [_PY_SPY, "record", "--pid", str(pid), "--output", output]
