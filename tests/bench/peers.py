@@ -120,7 +120,7 @@ TARGETS = (
         "decodes, keeps all content in SQLite, prices LLM spans; answers before it has stored",
         _phoenix,
         os.environ,
-        spans_max=4 * SPANS_PER_REQUEST,
+        spans_max=2 * SPANS_PER_REQUEST,
     ),
 )
 
