@@ -23,7 +23,8 @@ from agentcost_collector.model.access import Gate, Scope
 from agentcost_collector.model.errors import ForbiddenError, UnauthenticatedError
 from agentcost_collector.receive.address import parse
 from agentcost_collector.receive.exposed import warn_if_exposed
-from agentcost_collector.receive.tls import Certificates, TlsConfig, certificates
+from agentcost_collector.receive.tls import Certificates, certificates
+from agentcost_collector.receive.tls_config import TlsConfig
 
 _log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from agentcost_collector.model.schemas import ENTRIES
 from agentcost_collector.receive.config import Config as ReceiveConfig
 from agentcost_collector.receive.receiver import Receiver
 from agentcost_collector.receive.status import Cause
-from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receive.tls_config import TlsConfig
 from agentcost_collector.receiver_metrics import ReceiverMetrics
 from agentcost_collector.report import SPEND
 from tests.report.ledgers import START_NS, booked, reversed_of, write_ledger

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from agentcost_collector.access import AuditLog, TokenFile, TokenGate, change_tokens, new_token
 from agentcost_collector.metrics_port import served
 from agentcost_collector.model.access import UNBOUND, Gate, OpenGate, Scope
-from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receive.tls_config import TlsConfig
 from tests.support.certificates import authority
 from tests.support.collector import LOOPBACK, free_ports
 

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from agentcost_collector.canary.config import Config
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.receive.address import Address, parse
-from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receive.tls_config import TlsConfig
 
 log = structlog.get_logger(__name__)
 

@@ -188,10 +188,10 @@ def _only(made: Report, section: str | None) -> Report:
 
 def write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A002
     """A report as a file, which is replaced whole. ConfigError where it cannot be written."""
-    from agentcost_collector.report.reports import write_workbook
-
     with replacing(output) as fresh:
         if format is Format.XLSX:
+            from agentcost_collector.report.reports.workbook import write_workbook
+
             write_workbook(made, fresh)
         else:
             with fresh.open("w", encoding="utf-8", newline="") as out:
@@ -200,7 +200,7 @@ def write_file(made: Report, format: Format, output: Path) -> None:  # noqa: A00
 
 def _write(made: Report, format: Format, out: TextIO) -> None:  # noqa: A002
     from agentcost_collector.cli.formats import write_csv, write_table
-    from agentcost_collector.report.reports import shortened, write_page
+    from agentcost_collector.report.reports import shortened
 
     match format:
         case Format.CSV:
@@ -208,6 +208,8 @@ def _write(made: Report, format: Format, out: TextIO) -> None:  # noqa: A002
         case Format.JSON:
             _write_json(made, out)
         case Format.HTML:
+            from agentcost_collector.report.reports.page import write_page
+
             out.write(write_page(made))
         case _:
             out.write(f"{made.title}\n{aligned(made.facts)}\n")

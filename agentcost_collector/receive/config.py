@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from agentcost_collector.receive.address import parse
-from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receive.tls_config import TlsConfig
 
 MIB = 2**20
 _WORKING = 7  # measured: what reading and decoding a request take, in its bytes

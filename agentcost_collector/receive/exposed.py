@@ -6,7 +6,7 @@ import structlog
 
 from agentcost_collector.model.access import Gate
 from agentcost_collector.receive.address import Address, is_loopback
-from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receive.tls_config import TlsConfig
 
 _log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from agentcost_collector.canary.canary import COST_USD, Canary
 from agentcost_collector.canary.config import Config
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.schemas import ENTRIES
-from agentcost_collector.receive.tls import TlsConfig
+from agentcost_collector.receive.tls_config import TlsConfig
 from agentcost_collector.report import open_views
 from tests.cli.command import agentcost
 from tests.conformance.server import Server

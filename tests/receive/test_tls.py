@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from agentcost_collector.model.access import OpenGate
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.receive.tls import Certificates, TlsConfig
+from agentcost_collector.receive.tls import Certificates
+from agentcost_collector.receive.tls_config import TlsConfig
 from tests.receive.conftest import EXPORT
 from tests.support.certificates import authority
 

@@ -21,9 +21,9 @@ from agentcost_collector.report.reports import (
     Report,
     Scope,
     make_report,
-    write_page,
-    write_workbook,
 )
+from agentcost_collector.report.reports.page import write_page
+from agentcost_collector.report.reports.workbook import write_workbook
 from tests.cli.command import agentcost, refusal
 from tests.report.ledgers import booked, reversed_of, write_ledger
 

@@ -8,9 +8,7 @@ steps have no full price; sums of a report are those of the ledger, to the last 
 from agentcost_collector.report.reports.content import Report, Scope, Section, shortened
 from agentcost_collector.report.reports.made import REPORTS, make_report
 from agentcost_collector.report.reports.margin import Prices
-from agentcost_collector.report.reports.page import write_page
 from agentcost_collector.report.reports.unit_economics import Outcome
-from agentcost_collector.report.reports.workbook import write_workbook
 
 __all__ = [
     "REPORTS",
@@ -21,6 +19,4 @@ __all__ = [
     "Section",
     "make_report",
     "shortened",
-    "write_page",
-    "write_workbook",
 ]
