@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -75,15 +76,21 @@ def recorded() -> pa.Table:
     return copies(spans, 1, 0, START_NS, 0)
 
 
-@pytest.fixture
-def history(tmp_path: Path, recorded: pa.Table) -> Path:
-    """All recordings, settled in three commits that cut traces apart."""
-    data = tmp_path / "data"
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory, recorded: pa.Table) -> Path:
+    """All recordings, settled in three commits that cut traces apart. Only to be copied."""
+    data = tmp_path_factory.mktemp("settled") / "data"
     third = recorded.num_rows // 3
     settle(
         data, [recorded.slice(0, third), recorded.slice(third, third), recorded.slice(2 * third)]
     )
     return data
+
+
+@pytest.fixture
+def history(tmp_path: Path, settled: Path) -> Path:
+    """A copy of `settled` that a test may write to."""
+    return shutil.copytree(settled, tmp_path / "data")
 
 
 def test_without_a_change_nothing_is_booked(history):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from decimal import Decimal
@@ -24,11 +25,18 @@ from tests.test_restate import settle
 SINCE = "2026-01-01"
 
 
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One recording, replayed. Only to be copied."""
+    data = tmp_path_factory.mktemp("replayed") / "data"
+    assert agentcost("replay", FIXTURES / "crewai", "--data", data).returncode == 0
+    return data
+
+
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """One recording, replayed."""
-    assert agentcost("replay", FIXTURES / "crewai", "--data", tmp_path / "data").returncode == 0
-    return tmp_path / "data"
+def data(tmp_path: Path, replayed: Path) -> Path:
+    """A copy of `replayed` that a test may write to."""
+    return shutil.copytree(replayed, tmp_path / "data")
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """What the documentation shows can be typed in."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from functools import cache
 
 import pytest
+from typer.testing import CliRunner
 
+from agentcost_collector.cli import app
 from agentcost_collector.settings import PREFIX, load_settings
 from tests.support.recordings import ROOT
 
@@ -25,15 +25,9 @@ _SETTING = re.compile(rf"\b({PREFIX}[A-Z_]+)=(\S+)")
 @cache
 def help_of(*command: str) -> str:
     """Help text of a command, wide enough that nothing is cut."""
-    done = subprocess.run(
-        [sys.executable, "-m", "agentcost_collector.cli", *command, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "200", "TERM": "dumb"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    wide = {"COLUMNS": "200", "TERM": "dumb"}
+    done = CliRunner().invoke(app, [*command, "--help"], env=wide, prog_name="agentcost")
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 

@@ -3,8 +3,6 @@
 import csv
 import io
 import re
-import subprocess
-import sys
 
 import pytest
 from opentelemetry import trace
@@ -14,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.support.collector import environment
+from tests.cli.command import agentcost
 from tests.support.recordings import ROOT, path_of
 
 pytestmark = pytest.mark.slow
@@ -24,31 +22,24 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SAMPLE = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0]
 
 
-def agentcost(folder, *arguments):
-    """Output of a command; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "agentcost_collector.cli", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=environment(folder, {}),
-        check=False,
-    )
+def replay(folder, recording):
+    """Replays into `folder`/data."""
+    done = agentcost("replay", recording, "--data", folder / "data")
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def rows_of(folder, query):
     """Rows of a query, as text."""
-    output = agentcost(folder, "sql", query, "--data", folder / "data", "--format", "csv")
-    return list(csv.DictReader(io.StringIO(output)))
+    done = agentcost("sql", query, "--data", folder / "data", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory):
     """A folder with `data`: the recording in which one service works for another's feature."""
     folder = tmp_path_factory.mktemp("readme")
-    agentcost(folder, "replay", path_of("mcp_two_processes"), "--data", folder / "data")
+    replay(folder, path_of("mcp_two_processes"))
     return folder
 
 
@@ -88,7 +79,7 @@ def _steps_of(folder, sample, resource):
     assert names["answer"]("why?") == "because"
     recorded = folder / "sample.pb"
     recorded.write_bytes(encode_spans(exporter.get_finished_spans()).SerializeToString())
-    agentcost(folder, "replay", recorded, "--data", folder / "data")
+    replay(folder, recorded)
     query = "SELECT feature, team, tenant, feature_from FROM steps WHERE kind = 'llm'"
     return [tuple(row.values()) for row in rows_of(folder, query)]
 
