@@ -96,6 +96,12 @@ screenshot: tools $(READY) ## docs/images/report.png, a report of the demo's led
 bench: $(READY) ## CPU per span of every stage, and its ratio to the floor
 	$(BIN)/python -m tests.bench
 
+bench-peers: $(READY) ## CPU per span of this and of peers, which are installed into build/peers
+	$(BIN)/python -m tests.bench.peers
+
+profile: $(READY) ## flame graphs of receiver and pipeline under load, in build/profile
+	$(BIN)/python -m tests.bench.profile
+
 bench-restate: $(READY) ## CPU and memory of restating a million steps
 	$(BIN)/python -m tests.bench.restate
 

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from agentcost_collector.attribute import Config as WalkConfig
 from agentcost_collector.attribute import Policy, Rules, attribute_steps, explain_spans
-from agentcost_collector.decode import Keep, Pseudonyms
+from agentcost_collector.decode.keep import Keep
+from agentcost_collector.decode.pseudonyms import Pseudonyms
 from agentcost_collector.normalise import (
     OWN_PRICING,
     OWN_UNITS,

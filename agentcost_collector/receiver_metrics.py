@@ -20,7 +20,7 @@ from agentcost_collector.duration import Durations
 from agentcost_collector.journal import JournalReader
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
-from agentcost_collector.receive import Receiver
+from agentcost_collector.receive.receiver import Receiver
 from agentcost_collector.receive.status import Cause
 
 _log = structlog.get_logger(__name__)

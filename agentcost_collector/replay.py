@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from agentcost_collector.assemble import Closed, OpenTraces
-from agentcost_collector.decode import Decoded, Decoder, json_to_protobuf
+from agentcost_collector.decode.decode import Decoded, Decoder
+from agentcost_collector.decode.otlp_json import json_to_protobuf
 from agentcost_collector.journal import Journal
 from agentcost_collector.kernel import Rulebook, keep_of
 from agentcost_collector.ledger import Ledger

@@ -24,8 +24,8 @@ from agentcost_collector.metrics import _GAUGES, Metrics, Spend
 from agentcost_collector.metrics_port import registry_of, served
 from agentcost_collector.model.access import OpenGate
 from agentcost_collector.model.schemas import ENTRIES
-from agentcost_collector.receive import Config as ReceiveConfig
-from agentcost_collector.receive import Receiver
+from agentcost_collector.receive.config import Config as ReceiveConfig
+from agentcost_collector.receive.receiver import Receiver
 from agentcost_collector.receive.status import Cause
 from agentcost_collector.receive.tls import TlsConfig
 from agentcost_collector.receiver_metrics import ReceiverMetrics

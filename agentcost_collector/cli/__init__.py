@@ -49,7 +49,19 @@ from agentcost_collector.cli.trail import recorded
 from agentcost_collector.model.errors import AgentcostError, ConfigError, PermanentError
 
 
-class _Commands(TyperGroup):
+class _Group(TyperGroup):
+    """Answers `--help` of its commands without pydantic, which typer would load to learn that a
+    group's own `--help`, None where it is not given, was not given."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option, false where it is not given."""
+        option = super().get_help_option(ctx)
+        if option:
+            option.default = False
+        return option
+
+
+class _Commands(_Group):
     """Turns what went wrong in any command into a sentence and an exit code, and leaves its trail
     in the audit log."""
 
@@ -109,18 +121,18 @@ app.command("rollup")(rollup.rollup)
 app.command("nightly")(nightly.nightly)
 app.command("status")(status.status)
 app.command("allocate")(allocate.allocate)
-app.add_typer(alert.app, name="alert")
-app.add_typer(policy.app, name="policy")
-app.add_typer(budget.app, name="budget")
+app.add_typer(alert.app, cls=_Group, name="alert")
+app.add_typer(policy.app, cls=_Group, name="policy")
+app.add_typer(budget.app, cls=_Group, name="budget")
 app.command("variance")(variance.variance)
 app.command("compact")(compact.compact)
-app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(quarantine.app, cls=_Group, name="quarantine")
 app.command("verify")(verify.verify)
 app.command("scrub")(scrub.scrub)
 app.command("anchor")(anchor.anchor)
-app.add_typer(ledger_commands.app, name="ledger")
-app.add_typer(rates_commands.app, name="rates")
-app.add_typer(token.app, name="token")
+app.add_typer(ledger_commands.app, cls=_Group, name="ledger")
+app.add_typer(rates_commands.app, cls=_Group, name="rates")
+app.add_typer(token.app, cls=_Group, name="token")
 app.command(children.RECEIVER, hidden=True)(children.receiver)
 app.command(children.PIPELINE, hidden=True)(children.pipeline)
 

@@ -132,7 +132,7 @@ def retry(
     released once. The service may run; without it they are taken into the journal at once and
     settled when it next runs. Exit code 1 where any stays in quarantine.
     """
-    from agentcost_collector.decode import released_spans
+    from agentcost_collector.decode.release import released_spans
     from agentcost_collector.journal import JournalReader, Wanted
     from agentcost_collector.model.schemas import REJECTS
 
@@ -158,7 +158,7 @@ def _release(
     journal: JournalReader, settings: Settings, numbers: Sequence[int], repair: bool
 ) -> int:
     """Asks for it, then does it where no service runs, or waits for the one that does."""
-    from agentcost_collector.decode import released_spans
+    from agentcost_collector.decode.release import released_spans
     from agentcost_collector.journal import Journal, Wanted
 
     asked = journal.ask_release(numbers, repair)

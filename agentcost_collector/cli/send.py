@@ -45,7 +45,7 @@ def send(
     Exit code 1 where a request or span was refused, or a file could not be read.
     """
     from agentcost_collector.cli.exporter import GrpcExporter, HttpExporter, Target
-    from agentcost_collector.decode import json_to_protobuf
+    from agentcost_collector.decode.otlp_json import json_to_protobuf
     from agentcost_collector.recordings import find_recordings, read_requests
 
     files = find_recordings(paths)

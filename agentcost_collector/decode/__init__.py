@@ -5,20 +5,3 @@ Invariants: every span of a payload that is not malformed is a row of `spans` or
 rows keep the order of arrival; attributes that `Keep` does not name never become text, and
 events, status messages, trace state and attributes of links and scopes are never read at all.
 """
-
-from agentcost_collector.decode.config import Config
-from agentcost_collector.decode.decode import Decoded, Decoder
-from agentcost_collector.decode.keep import Keep
-from agentcost_collector.decode.otlp_json import json_to_protobuf
-from agentcost_collector.decode.pseudonyms import Pseudonyms
-from agentcost_collector.decode.release import released_spans
-
-__all__ = [
-    "Config",
-    "Decoded",
-    "Decoder",
-    "Keep",
-    "Pseudonyms",
-    "json_to_protobuf",
-    "released_spans",
-]

@@ -25,6 +25,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,12 @@ FACTS = tuple(
 
 _NULL = "\\N"
 _TEXT = pa.string()
+# with a type, or Arrow guesses it at every call, for which it looks for a package on the disk
+_NOTHING, _TAB, _END = pa.scalar("", _TEXT), pa.scalar("\t", _TEXT), pa.scalar("\n", _TEXT)
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"))
 _LONG_DIGITS = 18  # what surely fits into 64 bits
 _SLICE = 65_536
-_FEW = 1000  # rows of which finding the equal ones would cost more
+_FEW = 4000  # rows of which finding the equal ones would cost more
 _ROWS = 2048  # so that their numbers stay in the processor's cache
 _CODES_MAX = 2**62
 
@@ -73,7 +76,7 @@ class Lines:
         """Of ENTRIES; text may be coded. Cost: about 2 us a row, 1 ms a call."""
         fields = [_tokens(_column(rows, name)) for name in KEYS]
         fields += [_numbers(rows), _digests(rows, TEXTS), _digests(rows, FACTS)]
-        fields[-1] = pc.binary_join_element_wise(fields[-1], "", "\n")
+        fields[-1] = pc.binary_join_element_wise(fields[-1], _NOTHING, _END)
         _, offsets, self._data = _joined(fields, rows.num_rows).buffers()
         self._begins = memoryview(offsets).cast("i")
 
@@ -170,9 +173,14 @@ def _digests(rows: pa.Table, names: Sequence[str]) -> pa.Array:
 
 
 def _each_digest(rows: pa.Table, names: Sequence[str]) -> pa.Array:
-    """The same of every row, each by itself: about 1 us and 0.04 us for each column."""
-    texts = _joined([_tokens(_column(rows, name)) for name in names], rows.num_rows)
-    return pa.array([hashlib.sha256(text.as_buffer()).hexdigest() for text in texts], _TEXT)
+    """The same from the text of every row: about 0.02 us a column, and 1 us a distinct text."""
+    fields = [_tokens(_column(rows, name)) for name in names]
+    texts = _joined(fields, rows.num_rows).dictionary_encode()
+    _, offsets, data = texts.dictionary.buffers()
+    ends = memoryview(offsets).cast("i")[: len(texts.dictionary) + 1].tolist()
+    text = memoryview(data or b"")
+    digests = [hashlib.sha256(text[begin:end]).hexdigest() for begin, end in pairwise(ends)]
+    return pa.array(digests, _TEXT).take(texts.indices)
 
 
 def _alike(rows: pa.Table, names: Sequence[str]) -> pa.DictionaryArray:
@@ -199,7 +207,7 @@ def _joined(fields: Sequence[pa.Array | pa.Scalar], rows: int) -> pa.Array:
     if all(isinstance(each, pa.Scalar) for each in fields):
         fields = [pa.repeat(fields[0], rows), *fields[1:]]
     return pc.binary_join_element_wise(
-        *fields, pa.scalar("\t"), null_handling="replace", null_replacement=_NULL
+        *fields, _TAB, null_handling="replace", null_replacement=_NULL
     )
 
 

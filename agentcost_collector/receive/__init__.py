@@ -9,8 +9,3 @@ Out: groups of Payloads handed to a Store; its Outcomes as the answers.
   request itself can never be accepted.
 - The bytes held in memory are bounded; beyond the bound senders are asked to come back.
 """
-
-from agentcost_collector.receive.config import Config
-from agentcost_collector.receive.receiver import Addresses, Receiver
-
-__all__ = ["Addresses", "Config", "Receiver"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import grpc
@@ -94,13 +94,11 @@ class GrpcServer:
         """What grpc.health.v1 answers from now on; ready at first."""
         await self._health.tell(ready)
 
-    async def _export(
-        self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext
-    ) -> bytes:
+    async def _export(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         try:
             binding = self._admit(context)
             lease = self._admission.lease(_host(context.peer()))
-            payload = await self._payload(messages, lease, binding)
+            payload = await self._payload(context, lease, binding)
             answer = success_body(await self._committer.commit(payload, lease))
         except Exception as error:
             failure = failure_of(error, self._config.retry_delay_s)
@@ -118,7 +116,7 @@ class GrpcServer:
         return self._gate.admit(shown, Scope.INGEST, f"grpc {unquote(context.peer())}")
 
     async def _payload(
-        self, messages: AsyncIterator[bytes], lease: Lease, binding: Binding
+        self, context: grpc.aio.ServicerContext, lease: Lease, binding: Binding
     ) -> Payload:
         """The request, read once there is room for the largest one. Raises RefusedError where the
         call ends without one."""
@@ -127,11 +125,10 @@ class GrpcServer:
         try:
             await lease.reserve(size_max, spare)
             async with lease.arriving(self._config.body_wait_s):
-                body = await anext(messages)
+                body = await context.read()
+            if body is grpc.aio.EOF:
+                raise RefusedError(400, "The call ended without a request message.")
             lease.shrink(len(body))
-        except StopAsyncIteration:
-            lease.release()
-            raise RefusedError(400, "The call ended without a request message.") from None
         except BaseException:
             lease.release()
             raise

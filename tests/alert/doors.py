@@ -1,10 +1,12 @@
-"""Real servers that take what alert doors send: well, by drops, and an Alertmanager."""
+"""Real servers that take what alert doors send: well, by drops, by mail, and an
+Alertmanager."""
 
 from __future__ import annotations
 
 import json
 import re
 import socket
+import socketserver
 import subprocess
 import threading
 import urllib.request
@@ -114,3 +116,26 @@ def alerts_at(address: str) -> list[Any]:
     with urllib.request.urlopen(f"http://{address}/api/v2/alerts?active=true", timeout=30) as got:
         found: list[Any] = json.loads(got.read())
     return found
+
+
+@contextmanager
+def post_office() -> Iterator[tuple[int, list[str]]]:
+    """A mail server that takes every message: its port, and what arrived."""
+    letters: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 here\r\n")
+            while line := self.rfile.readline():
+                word = line[:4].upper()
+                if word == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    letters.append("".join(x.decode() for x in iter(self.rfile.readline, b".\r\n")))
+                self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1], letters
+        server.shutdown()
+        thread.join()

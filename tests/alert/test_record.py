@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import socket
 import time
@@ -9,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from agentcost_collector.alert import Alert, Config, Record, Sender, doors_of
-from tests.alert.doors import alertmanager, alerts_at, dripping, inbox
+from tests.alert.doors import alertmanager, alerts_at, dripping, inbox, post_office
 from tests.cli.command import agentcost
 
 ALERT = Alert(
@@ -151,6 +153,21 @@ def test_what_can_not_be_raised_again_is_forgotten(tmp_path):
     assert record.forget(["slack"], AT + 400 * day) == 0  # the last one is never forgotten
     assert raised(record, trace, rules=()) == [trace]
     assert [r.number for r in record.raised] == [2, 3]
+
+
+def test_mail_arrives(tmp_path):
+    """By SMTP, with what happened, whose it is and what to do."""
+    with post_office() as (port, letters):
+        address = f"mailto://127.0.0.1:{port}?from=agentcost@example.com&to=ada@example.com"
+        doors = doors_of(Config(urls=(address,)))
+        raised(Record(tmp_path), ALERT, doors=[door.name for door in doors])
+        assert Sender(tmp_path, doors, 30).send(AT) == {}
+        (letter,) = letters
+    message = email.message_from_string(letter, policy=email.policy.default)
+    assert message["To"].addresses[0].addr_spec == "ada@example.com"
+    assert message["Subject"] == "agentcost warning: budget search"
+    text = message.get_body(("plain",)).get_content()
+    assert all(words in text for words in (ALERT.summary, "Owner: ada", ALERT.what_to_do))
 
 
 def test_a_real_alertmanager_takes_them(tmp_path):

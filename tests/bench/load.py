@@ -33,19 +33,22 @@ class Sent:
 
 def send_all(data: Path, bodies: Sequence[bytes]) -> Sent:
     """Exports `bodies` to a fresh receiver on `data`, all answered, and stops it."""
-    with _receiver(data) as (process, address), _channels(address) as exports:
-        for export in exports:
-            export(b"").result()  # connecting is not what is measured
+    with _receiver(data) as (process, address), connected(address) as exports:
         before_s, own_s, start_s = _cpu_s(process), time.process_time(), time.perf_counter()
-        waiting: deque[grpc.Future] = deque()
-        for number, body in enumerate(bodies):
-            waiting.append(exports[number % SENDERS](body))
-            if len(waiting) >= SENDERS * IN_FLIGHT:
-                waiting.popleft().result()
-        for answer in waiting:
-            answer.result()
+        export_all(exports, bodies)
         wall_s = time.perf_counter() - start_s
         return Sent(_cpu_s(process) - before_s, time.process_time() - own_s, wall_s)
+
+
+def export_all(exports: Sequence[grpc.UnaryUnaryMultiCallable], bodies: Sequence[bytes]) -> None:
+    """Exports `bodies` over the connections in turn, all answered. Raises RpcError."""
+    waiting: deque[grpc.Future] = deque()
+    for number, body in enumerate(bodies):
+        waiting.append(exports[number % len(exports)](body))
+        if len(waiting) >= len(exports) * IN_FLIGHT:
+            waiting.popleft().result()
+    for answer in waiting:
+        answer.result()
 
 
 def _cpu_s(process: subprocess.Popen[str]) -> float:
@@ -71,12 +74,15 @@ def _receiver(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @contextmanager
-def _channels(address: str) -> Iterator[list[grpc.UnaryUnaryMultiCallable]]:
+def connected(address: str) -> Iterator[list[grpc.UnaryUnaryMultiCallable]]:
     """One export call per connection; separate connections, as separate senders have."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
     channels = [grpc.insecure_channel(address, options) for _ in range(SENDERS)]
     try:
-        yield [channel.unary_unary(EXPORT).future for channel in channels]
+        exports = [channel.unary_unary(EXPORT).future for channel in channels]
+        for export in exports:
+            export(b"").result()  # connecting is not what is measured
+        yield exports
     finally:
         for channel in channels:
             channel.close()

@@ -40,14 +40,19 @@ def test_version() -> None:
     assert agentcost("--version").stdout == f"agentcost {__version__}\n"
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("command", ["", "sql ", "serve ", "rates quote "])
+def test_help_imports_nothing_heavy(command: str) -> None:
     """Asking for help loads no engine, so it answers at once."""
     code = (
-        "import sys, agentcost_collector.cli\n"
-        "print([m for m in ('pyarrow','duckdb','grpc','pydantic','deltalake') if m in sys.modules])"
+        "import sys, agentcost_collector.cli as cli\n"
+        "try: cli.main()\n"
+        "finally: print([m for m in ('pyarrow', 'duckdb', 'grpc', 'pydantic', 'deltalake', 'rich')"
+        " if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    asked = [sys.executable, "-c", code, *f"{command}--help".split()]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0].startswith("Usage: agentcost " + command)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

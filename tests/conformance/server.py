@@ -26,11 +26,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from agentcost_collector.decode import json_to_protobuf
+from agentcost_collector.decode.otlp_json import json_to_protobuf
 from agentcost_collector.intake import into_journal
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.model.payload import Outcome, Payload
-from agentcost_collector.receive import Receiver
+from agentcost_collector.receive.receiver import Receiver
 from agentcost_collector.settings import Settings
 from tests.decode.test_otlp_json import as_otlp_json
 

@@ -10,7 +10,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest
 
 from agentcost_collector.model.errors import CorruptionError, TransientError
-from agentcost_collector.receive import Config
+from agentcost_collector.receive.config import Config
 from tests.conformance.server import JSON, PROTOBUF, THREE, request_of
 
 OUR_FAULTS = [

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from agentcost_collector.receive import Config, grpc_server, http_protocol
+from agentcost_collector.receive import grpc_server, http_protocol
+from agentcost_collector.receive.config import Config
 from tests.conformance.http2 import DATA, END_STREAM, GOAWAY, PING, SETTINGS, Http2, message
 from tests.conformance.server import (
     EVERY,

@@ -9,7 +9,9 @@ import json
 import resource
 import sys
 
-from agentcost_collector.decode import Config, Decoder, Keep
+from agentcost_collector.decode.config import Config
+from agentcost_collector.decode.decode import Decoder
+from agentcost_collector.decode.keep import Keep
 from agentcost_collector.model.payload import Payload
 from tests.support.trees import draw
 

@@ -9,7 +9,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from agentcost_collector.decode import Config, Decoded, Decoder, Keep
+from agentcost_collector.decode.config import Config
+from agentcost_collector.decode.decode import Decoded, Decoder
+from agentcost_collector.decode.keep import Keep
 from agentcost_collector.model.payload import Payload
 
 RECORDINGS = Path(__file__).parents[1] / "fixtures"

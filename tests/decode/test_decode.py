@@ -17,7 +17,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanKind
 
-from agentcost_collector.decode import Config, Decoder, Keep
+from agentcost_collector.decode.config import Config
+from agentcost_collector.decode.decode import Decoder
+from agentcost_collector.decode.keep import Keep
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
 

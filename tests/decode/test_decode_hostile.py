@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agentcost_collector.decode import Config, Decoder, Keep
+from agentcost_collector.decode.config import Config
+from agentcost_collector.decode.decode import Decoder
+from agentcost_collector.decode.keep import Keep
 from agentcost_collector.model.payload import Payload
 from tests.decode.amplified import EMPTY
 from tests.support.recordings import ROOT

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from agentcost_collector.decode import json_to_protobuf
+from agentcost_collector.decode.otlp_json import json_to_protobuf
 
 
 def seeded(secret, good_span):

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agentcost_collector.decode import json_to_protobuf
+from agentcost_collector.decode.otlp_json import json_to_protobuf
 from agentcost_collector.model.errors import PermanentError
 
 TRACE_ID = "5B8EFFF798038103D269B633813FC60C"

@@ -8,7 +8,10 @@ import json
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from agentcost_collector.decode import Config, Decoder, Keep, Pseudonyms
+from agentcost_collector.decode.config import Config
+from agentcost_collector.decode.decode import Decoder
+from agentcost_collector.decode.keep import Keep
+from agentcost_collector.decode.pseudonyms import Pseudonyms
 from agentcost_collector.model.payload import Payload
 
 SECRET = b"0123456789abcdef"

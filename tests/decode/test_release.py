@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from agentcost_collector.decode import released_spans
+from agentcost_collector.decode.release import released_spans
 from agentcost_collector.model.schemas import SPANS
 
 AT = 1_700_000_000_000_000_000

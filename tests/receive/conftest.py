@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from agentcost_collector.model.access import Gate
 from agentcost_collector.model.errors import PermanentError
 from agentcost_collector.model.payload import Outcome, Payload
-from agentcost_collector.receive import Addresses, Config, Receiver
+from agentcost_collector.receive.config import Config
+from agentcost_collector.receive.receiver import Addresses, Receiver
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 WAIT_S = 30  # only a failing test waits that long

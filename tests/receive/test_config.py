@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from agentcost_collector.receive import Config
+from agentcost_collector.receive.config import Config
 
 
 @pytest.mark.parametrize(

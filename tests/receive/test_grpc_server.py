@@ -126,3 +126,13 @@ def test_other_signals_are_unimplemented(running):
     path = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
     assert refusal(running.channel.unary_unary(path), b"")[0] is grpc.StatusCode.UNIMPLEMENTED
     assert running.store.groups == []
+
+
+def test_a_call_without_a_message_is_refused(running):
+    """A call that ends before its message is INVALID_ARGUMENT and harms no other."""
+    path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    code, status, _ = refusal(running.channel.stream_unary(path), iter(()))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert status.message == "The call ended without a request message."
+    assert running.export(b"a") == b""
+    assert running.store.bodies == [b"a"]

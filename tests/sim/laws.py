@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from agentcost_collector.assemble import unique_spans
 from agentcost_collector.book import book_charges
-from agentcost_collector.decode import Config as DecodeConfig
+from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.journal import JournalReader
 from agentcost_collector.kernel import Rulebook, kernel
 from agentcost_collector.ledger import LedgerReader

@@ -13,8 +13,8 @@ from unittest import mock
 from agentcost_collector import replay as replaying
 from agentcost_collector import restate as restating
 from agentcost_collector.caretaker import Caretaker
-from agentcost_collector.decode import Config as DecodeConfig
-from agentcost_collector.decode import Decoder
+from agentcost_collector.decode.config import Config as DecodeConfig
+from agentcost_collector.decode.decode import Decoder
 from agentcost_collector.intake import into_journal
 from agentcost_collector.journal import Journal, JournalReader
 from agentcost_collector.kernel import Rulebook, keep_of

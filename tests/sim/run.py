@@ -14,7 +14,7 @@ from unittest import mock
 from uuid import UUID
 
 from agentcost_collector.assemble import Config as AssembleConfig
-from agentcost_collector.decode import Config as DecodeConfig
+from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.journal import Config as JournalConfig
 from agentcost_collector.journal import writer
 from agentcost_collector.ledger import Config as LedgerConfig

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from agentcost_collector.assemble import unique_spans
 from agentcost_collector.attribute import Config, Policy, Rules, attribute_steps, explain_spans
-from agentcost_collector.decode import Config as DecodeConfig
-from agentcost_collector.decode import Decoder
+from agentcost_collector.decode.config import Config as DecodeConfig
+from agentcost_collector.decode.decode import Decoder
 from agentcost_collector.kernel import keep_of
 from agentcost_collector.model.payload import Payload
 from agentcost_collector.model.schemas import SPANS
