@@ -51,8 +51,9 @@ class Settler:
         spans, fresh = closed, closed
         if booked.spans.num_rows:
             self._metrics.reopened(pc.count_distinct(booked.spans["trace_id"]).as_py())
-            spans, _ = unique_spans(concat([booked.spans, closed], SPANS))
-            fresh = spans.slice(booked.spans.num_rows)
+            stored, _ = unique_spans(booked.spans)
+            spans, _ = unique_spans(concat([stored, closed], SPANS))
+            fresh = spans.slice(stored.num_rows)
         entries = self._entries(Booked(spans, booked.entries), SPANS.empty_table(), now_ns)
         linking = self._settle_linking(spans, fresh, state, now_ns)
         if fresh.num_rows or entries.num_rows:

@@ -189,5 +189,5 @@ def _by_slice(runs: _Runs, slices: np.ndarray) -> dict[int, _Runs]:
     order = np.argsort(slices, kind="stable")
     order = order[np.searchsorted(slices[order], 0) :]
     numbers, starts = np.unique(slices[order], return_index=True)
-    pieces = np.split(order, starts[1:])
+    pieces = np.split(order, starts)[1:]  # before the first lies nothing
     return {n: runs.at(piece) for n, piece in zip(numbers.tolist(), pieces, strict=True)}
