@@ -48,7 +48,7 @@ alertmanager:
 	  { echo "The tests need prometheus-alertmanager, a package of Debian" >&2; exit 1; }
 
 test: lint tools $(READY) ## everything that CI runs
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 3 tests
 
 test-fast: $(READY) ## the tests that take under a minute
 	$(BIN)/python -m pytest -n 2 -m 'not slow' tests
