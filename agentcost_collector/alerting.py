@@ -16,21 +16,17 @@ from typing import Self
 import pyarrow as pa
 import structlog
 
-from agentcost_collector.alert import (
-    Alert,
-    Raised,
-    Record,
-    Sender,
-    doors_of,
-    ledger_alerts,
-    recent,
-    runaway_alerts,
-)
+from agentcost_collector.alert.doors import doors_of
+from agentcost_collector.alert.facts import recent
+from agentcost_collector.alert.record import Raised, Record
+from agentcost_collector.alert.rules import Alert, ledger_alerts, runaway_alerts
+from agentcost_collector.alert.send import Sender
 from agentcost_collector.budget import Records, status_of
 from agentcost_collector.budgets_file import read_budgets
 from agentcost_collector.kernel import Rulebook, kernel
 from agentcost_collector.model.errors import AgentcostError
-from agentcost_collector.report import day_of, open_views
+from agentcost_collector.report.period import day_of
+from agentcost_collector.report.views import open_views
 from agentcost_collector.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -15,41 +15,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
-from pydantic import BaseModel, Field, field_validator
 
+from agentcost_collector.anchor_config import Config
 from agentcost_collector.ledger.seals import Seal, chain_lines
 from agentcost_collector.model.errors import CorruptionError, TransientError
 
 _TIMEOUT_S = 30
 log = structlog.get_logger(__name__)
-
-
-class Config(BaseModel, frozen=True, extra="forbid"):
-    """Where the service puts the heads; nowhere by default."""
-
-    file: Path | None = None
-    """A file that they are appended to, best on another machine's disk."""
-    command: str | None = None
-    """A shell command that gets them on its standard input, such as one that mails them."""
-    http: str | None = None
-    """An address that they are posted to."""
-    every_h: float = Field(default=24, gt=0)
-    """Hours between two times. One time at the start of the service as well."""
-
-    @field_validator("http")
-    @classmethod
-    def _web(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("must begin with http:// or https://")
-        return value
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is set."""
-        return bool(self.file or self.command or self.http)
 
 
 def heads(ledger: Path, now_ns: int) -> str:

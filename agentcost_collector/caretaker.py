@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import structlog
 
-from agentcost_collector.ledger import Ledger, Upkeep
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 

@@ -13,12 +13,15 @@ from functools import partial
 
 import structlog
 
-from agentcost_collector.access import AuditLog, TokenFile, TokenGate
+from agentcost_collector.access.audit import AuditLog
+from agentcost_collector.access.gate import TokenGate
+from agentcost_collector.access.token_file import TokenFile
 from agentcost_collector.decode.decode import Decoder
 from agentcost_collector.decode.otlp_json import json_to_protobuf
 from agentcost_collector.decode.release import released_spans
-from agentcost_collector.journal import Journal, JournalReader
-from agentcost_collector.kernel import keep_of
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
+from agentcost_collector.kept import keep_of
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics_port import Check, registry_of, served
 from agentcost_collector.model.errors import CorruptionError, TransientError

@@ -7,35 +7,26 @@ Pure: the service, `replay`, `restate` and `explain` all call it, each with a `R
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.attribute import Config as WalkConfig
-from agentcost_collector.attribute import Policy, Rules, attribute_steps, explain_spans
-from agentcost_collector.decode.keep import Keep
-from agentcost_collector.decode.pseudonyms import Pseudonyms
+from agentcost_collector.attribute.attribute import attribute_steps, explain_spans
+from agentcost_collector.attribute.config import Config as WalkConfig
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import Rules
 from agentcost_collector.normalise import (
-    OWN_PRICING,
-    OWN_UNITS,
     Vocabulary,
     compile_vocabulary,
     normalise_spans,
 )
 from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.policy_file import read_policy
-from agentcost_collector.price import RateBook, load_rate_book, price_steps
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.ratebook import RateBook
+from agentcost_collector.price.steps import price_steps
 from agentcost_collector.settings import Settings
-
-_RESOURCE_PREFIXES = (
-    "agentcost.account",
-    "service.",
-    "deployment.environment",
-    "telemetry.sdk.",
-    "cloud.",
-)
 
 
 @dataclass(frozen=True)
@@ -93,24 +84,3 @@ def _is_in_order(spans: pa.Table) -> bool:
         equal = pc.equal(later.column(name), earlier.column(name))
         rises = pc.or_(above, pc.and_(equal, rises))
     return spans.num_rows < 2 or bool(pc.all(rises).as_py())
-
-
-def keep_of(
-    prefixes: Sequence[str],
-    vocabulary: Vocabulary,
-    policy: Policy,
-    user_id_key: bytes | None = None,
-) -> Keep:
-    """The attributes that decode keeps: what dialects and policy read, and what the user asks
-    for by `prefixes`. With `user_id_key` user ids are kept as hashes under it."""
-    return Keep(
-        keys=vocabulary.attribute_keys().union(policy.span_keys()),
-        prefixes=(*prefixes, OWN_UNITS, OWN_PRICING),
-        resource_keys=policy.resource_keys(),
-        resource_prefixes=_RESOURCE_PREFIXES,
-        presence=vocabulary.presence_keys(),
-        urls=vocabulary.url_keys(),
-        url_paths=vocabulary.url_paths(),
-        numbers=vocabulary.number_keys(),
-        users=Pseudonyms(vocabulary.user_keys(), user_id_key) if user_id_key else None,
-    )

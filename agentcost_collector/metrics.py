@@ -23,7 +23,8 @@ from agentcost_collector.duration import Durations
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import PICO, pico
 from agentcost_collector.model.reasons import CostStatus
-from agentcost_collector.report import SPEND, hourly_spend, open_views
+from agentcost_collector.report.spend import SPEND, hourly_spend
+from agentcost_collector.report.views import open_views
 
 log = structlog.get_logger(__name__)
 

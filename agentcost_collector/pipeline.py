@@ -21,18 +21,19 @@ import structlog
 
 from agentcost_collector.alerting import Alerting
 from agentcost_collector.anchor import Anchoring
-from agentcost_collector.assemble import OpenTraces
+from agentcost_collector.assemble.open_traces import OpenTraces
 from agentcost_collector.canary.canary import Canary
 from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.intake import gate_of
-from agentcost_collector.journal import JournalReader
+from agentcost_collector.journal.reader import JournalReader
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger, is_wanted
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.turns import is_wanted
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.metrics import Metrics
 from agentcost_collector.metrics_port import registry_of, served
 from agentcost_collector.model.errors import TransientError
-from agentcost_collector.price import archived_set
+from agentcost_collector.price.archived import archived_set
 from agentcost_collector.readiness import held
 from agentcost_collector.self_trace import Span, no_span, self_traced
 from agentcost_collector.settings import Settings

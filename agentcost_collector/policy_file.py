@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agentcost_collector.attribute import Policy, RuleError, Rules
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import RuleError, Rules
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.yaml_file import YamlFile, in_words, read_yaml
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.money import USD
 from agentcost_collector.model.reasons import CostStatus
-from agentcost_collector.price import RateBook
+from agentcost_collector.price.ratebook import RateBook
 from agentcost_collector.repriced import charged_entries, priced_again
 
 GROUPS = ("provider", "model", "feature")

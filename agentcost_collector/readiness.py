@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from agentcost_collector.journal import Journal
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from agentcost_collector.duration import Durations
-from agentcost_collector.journal import JournalReader
+from agentcost_collector.journal.reader import JournalReader
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.receive.receiver import Receiver

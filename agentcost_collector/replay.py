@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from agentcost_collector.assemble import Closed, OpenTraces
+from agentcost_collector.assemble.open_traces import Closed, OpenTraces
 from agentcost_collector.decode.decode import Decoded, Decoder
 from agentcost_collector.decode.otlp_json import json_to_protobuf
-from agentcost_collector.journal import Journal
-from agentcost_collector.kernel import Rulebook, keep_of
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.journal.writer import Journal
+from agentcost_collector.kept import keep_of
+from agentcost_collector.kernel import Rulebook
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.model.errors import PermanentError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS, SPANS
-from agentcost_collector.price import archived_set
+from agentcost_collector.price.archived import archived_set
 from agentcost_collector.recordings import read_requests
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler, slices_of_traces

@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 
 from agentcost_collector.book.standing import negated
 from agentcost_collector.model.schemas import ALLOCATED, STEPS
-from agentcost_collector.price import RateBook, price_steps
+from agentcost_collector.price.ratebook import RateBook
+from agentcost_collector.price.steps import price_steps
 
 
 def charged_entries(entries: pa.Table) -> pa.Table:

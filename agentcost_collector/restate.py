@@ -16,20 +16,16 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.book import (
-    MOVES,
-    book_charges,
-    closed_traces,
-    moves_of,
-    sum_of_moves,
-    with_standing,
-)
+from agentcost_collector.book.charges import book_charges
+from agentcost_collector.book.closed import closed_traces, with_standing
+from agentcost_collector.book.moves import MOVES, moves_of, sum_of_moves
 from agentcost_collector.kernel import Rulebook, kernel
-from agentcost_collector.ledger import History, Ledger, Period, Slice
+from agentcost_collector.ledger.history import History, Period, Slice
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.model.reasons import CostStatus
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat
-from agentcost_collector.price import archived_set
+from agentcost_collector.price.archived import archived_set
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import linking_to
 

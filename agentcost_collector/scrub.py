@@ -20,17 +20,17 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agentcost_collector.journal import JournalReader
 from agentcost_collector.journal.database import FILE_NAME
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.journal.reader import JournalReader
 from agentcost_collector.ledger.disk import read_json
 from agentcost_collector.ledger.index import damage as index_damage
 from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS
 from agentcost_collector.ledger.log import read_actions
 from agentcost_collector.ledger.lookup import INDEX
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.ledger.state import STATE
 from agentcost_collector.model.errors import AgentcostError
-from agentcost_collector.price import Archive
+from agentcost_collector.price.archived import Archive
 from agentcost_collector.settings import Settings
 from agentcost_collector.verify import Finding, verify_seals
 

@@ -27,7 +27,7 @@ from pydantic_settings import (
 
 from agentcost_collector.access.config import Config as AccessConfig
 from agentcost_collector.alert.config import Config as AlertConfig
-from agentcost_collector.anchor import Config as AnchorConfig
+from agentcost_collector.anchor_config import Config as AnchorConfig
 from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.attribute.config import Config as AttributeConfig
 from agentcost_collector.book.config import Config as BookConfig
@@ -37,7 +37,7 @@ from agentcost_collector.decode.keep import CONTENT
 from agentcost_collector.journal.config import Config as JournalConfig
 from agentcost_collector.ledger.config import Config as LedgerConfig
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.price import bundled_rate_cards
+from agentcost_collector.price.bundled import bundled_rate_cards
 from agentcost_collector.receive.address import parse
 from agentcost_collector.receive.config import Config as ReceiveConfig
 from agentcost_collector.report.config import Config as ReportConfig

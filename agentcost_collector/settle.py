@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.assemble import unique_spans
-from agentcost_collector.book import book_charges, closed_traces, with_standing
+from agentcost_collector.assemble.repeats import unique_spans
+from agentcost_collector.book.charges import book_charges
+from agentcost_collector.book.closed import closed_traces, with_standing
 from agentcost_collector.kernel import Rulebook, kernel
-from agentcost_collector.ledger import Booked, Ledger
+from agentcost_collector.ledger.ledger import Booked, Ledger
 from agentcost_collector.metrics import Metrics
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.model.tables import concat

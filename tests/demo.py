@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from rich.console import Console
 
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.ledger.reader import LedgerReader
 from tests.support.amplify import restamp, spans_in
 from tests.support.collector import LOOPBACK, healthy, running
 from tests.support.recordings import names, requests_of

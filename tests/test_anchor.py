@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agentcost_collector.anchor import Anchoring, Config, heads
+from agentcost_collector.anchor import Anchoring, heads
+from agentcost_collector.anchor_config import Config
 from tests.cli.command import agentcost, refusal
 from tests.verify.sealed import BATCHES, NAME, fill
 

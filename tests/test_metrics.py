@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 
 from agentcost_collector.canary.canary import Canary
 from agentcost_collector.canary.config import Config as CanaryConfig
-from agentcost_collector.journal import Config as JournalConfig
-from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.journal.config import Config as JournalConfig
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.metrics import _GAUGES, Metrics, Spend
 from agentcost_collector.metrics_port import registry_of, served
 from agentcost_collector.model.access import OpenGate
@@ -29,7 +30,7 @@ from agentcost_collector.receive.receiver import Receiver
 from agentcost_collector.receive.status import Cause
 from agentcost_collector.receive.tls_config import TlsConfig
 from agentcost_collector.receiver_metrics import ReceiverMetrics
-from agentcost_collector.report import SPEND
+from agentcost_collector.report.spend import SPEND
 from tests.report.ledgers import START_NS, booked, reversed_of, write_ledger
 from tests.support.collector import LOOPBACK, free_ports
 from tests.support.recordings import ROOT

@@ -15,7 +15,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from agentcost_collector.access import AuditLog, TokenFile, TokenGate, change_tokens, new_token
+from agentcost_collector.access.audit import AuditLog
+from agentcost_collector.access.gate import TokenGate
+from agentcost_collector.access.token import new_token
+from agentcost_collector.access.token_file import TokenFile, change_tokens
 from agentcost_collector.metrics_port import served
 from agentcost_collector.model.access import UNBOUND, Gate, OpenGate, Scope
 from agentcost_collector.receive.tls_config import TlsConfig

@@ -9,13 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger, LedgerReader
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.schemas import REJECTS
 from agentcost_collector.pipeline import Follower, Progress
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler
 from tests.support.recordings import names, requests_of

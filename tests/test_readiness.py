@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentcost_collector import readiness
-from agentcost_collector.journal import Config, Journal
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.model.schemas import REJECTS

@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 import pytest
 
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger, LedgerReader, Period
+from agentcost_collector.ledger.history import Period
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.schemas import SPANS
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from agentcost_collector.restate import Outside, Restated, restate
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler

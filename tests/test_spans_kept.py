@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger, LedgerReader
 from agentcost_collector.ledger.config import Config as LedgerConfig
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.schemas import ENTRIES
 from agentcost_collector.model.tables import concat
 from agentcost_collector.settings import Settings

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger
-from agentcost_collector.price import archived_set
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.price.archived import archived_set
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler
 from tests.cli.command import agentcost, parse_facts

@@ -17,9 +17,3 @@ Invariants:
 - the cost of `add` and `close` does not depend on how much is open, and memory is bounded;
 - a span of a closed trace opens it again; the caller joins it with the evidence.
 """
-
-from agentcost_collector.assemble.config import Config
-from agentcost_collector.assemble.open_traces import Closed, OpenTraces
-from agentcost_collector.assemble.repeats import unique_spans
-
-__all__ = ["Closed", "Config", "OpenTraces", "unique_spans"]

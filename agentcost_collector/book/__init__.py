@@ -5,20 +5,3 @@ Out: ENTRIES that, appended, make exactly the wanted charges stand. Nothing wher
 already. Always true: per content, the signs in the ledger add up to 1 where the charge is wanted
 and to 0 where it is not, so SUM over the ledger is the sum of what was wanted last.
 """
-
-from agentcost_collector.book.charges import book_charges
-from agentcost_collector.book.closed import closed_traces, with_standing
-from agentcost_collector.book.config import Config
-from agentcost_collector.book.moves import MOVES, moves_of, sum_of_moves
-from agentcost_collector.book.standing import standing_charges
-
-__all__ = [
-    "MOVES",
-    "Config",
-    "book_charges",
-    "closed_traces",
-    "moves_of",
-    "standing_charges",
-    "sum_of_moves",
-    "with_standing",
-]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from agentcost_collector.report import Span
+from agentcost_collector.report.period import Span
 
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,12})?")
 

@@ -18,7 +18,8 @@ from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import USD, round_half_even
 from agentcost_collector.model.money import usd as decimal_of
 from agentcost_collector.model.printable import amount
-from agentcost_collector.report import Config, Period
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import ALL_TOKENS, token_sum
 

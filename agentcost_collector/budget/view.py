@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from agentcost_collector.budget.config import SCOPE, Budgets
-from agentcost_collector.report import BUDGETS
+from agentcost_collector.report.views import BUDGETS
 
 
 def budgets_table(budgets: Budgets) -> pa.Table:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from agentcost_collector.replay import replay
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from agentcost_collector.settings import Settings
 
 

@@ -34,7 +34,9 @@ def send_test(config: ConfigOption = None) -> None:
 
     Exit code 1 where one did not take it. Nothing of it is recorded.
     """
-    from agentcost_collector.alert import Alert, Raised, doors_of
+    from agentcost_collector.alert.doors import doors_of
+    from agentcost_collector.alert.record import Raised
+    from agentcost_collector.alert.rules import Alert
 
     doors = doors_of(settings_from(config).alerts)
     if not doors:
@@ -71,7 +73,7 @@ def list_(
     """List the alerts that were raised, oldest first, and which doors have them."""
     import pyarrow as pa
 
-    from agentcost_collector.alert import Raised, Record
+    from agentcost_collector.alert.record import Raised, Record
     from agentcost_collector.cli import formats
 
     record = Record(reading(settings_from(config, data)).data)

@@ -97,7 +97,7 @@ def allocate(
     Shows who gets what, and books it as entries of kind `allocated`. Doing it again books only
     what has changed: late steps, another amount. A running service gives way meanwhile.
     """
-    from agentcost_collector.ledger import Ledger
+    from agentcost_collector.ledger.ledger import Ledger
     from agentcost_collector.model.schemas import SPANS
     from agentcost_collector.shared_costs import read_shared_costs
     from agentcost_collector.telemetry import configure_logging
@@ -161,8 +161,9 @@ def _chosen(costs: Sequence[SharedCost], days: Days, file: Path) -> list[SharedC
 def _allocated(costs: list[SharedCost], settings: Settings, now_ns: int) -> Allocation:
     """From one snapshot of the ledger: what was used, and what is booked for these costs."""
     from agentcost_collector.allocate import SKU_PREFIX, allocate_costs
-    from agentcost_collector.book import book_charges
-    from agentcost_collector.report import allocated_entries, open_views, uses_of
+    from agentcost_collector.book.charges import book_charges
+    from agentcost_collector.report.uses import allocated_entries, uses_of
+    from agentcost_collector.report.views import open_views
 
     columns = sorted({column for cost in costs for column in cost.shared_by})
     with open_views(settings.data) as connection:

@@ -34,7 +34,8 @@ def anchor(
 
     from pydantic import ValidationError
 
-    from agentcost_collector.anchor import Config, heads, put
+    from agentcost_collector.anchor import heads, put
+    from agentcost_collector.anchor_config import Config
 
     settings = reading(settings_from(config, data))
     try:

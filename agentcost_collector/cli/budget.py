@@ -114,7 +114,7 @@ def status(
     """
     from agentcost_collector.budget import OPEN, Records, status_of
     from agentcost_collector.cli import formats
-    from agentcost_collector.report import open_views
+    from agentcost_collector.report.views import open_views
 
     settings = reading(settings_from(config, data, budgets=budgets))
     known = _budgets(settings)
@@ -208,7 +208,7 @@ def _record(
     until: date | None = None,
 ) -> None:
     from agentcost_collector.budget import Record, append
-    from agentcost_collector.report import Period
+    from agentcost_collector.report.period import Period
 
     for option, text in (("--by", by), ("--reason", reason)):
         if text is not None and not text.strip():
@@ -226,7 +226,7 @@ def _passed(table: pa.Table, states: tuple[str, ...]) -> bool:
 
 
 def _today(settings: Settings) -> date:
-    from agentcost_collector.report import day_of
+    from agentcost_collector.report.period import day_of
 
     return day_of(time.time_ns(), settings.report)
 

@@ -15,7 +15,7 @@ from agentcost_collector.cli.text import aligned, printable
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agentcost_collector.ledger import Upkeep
+    from agentcost_collector.ledger.upkeep import Upkeep
 
 _COMPACT = "compact"
 
@@ -44,7 +44,9 @@ def compact(
     that have begun. Evidence older than ledger.spans_kept_days goes, where that is set. A running
     service gives way meanwhile; it does the same by itself every ledger.compact_every_h.
     """
-    from agentcost_collector.ledger import Ledger, LedgerReader, Upkeep
+    from agentcost_collector.ledger.ledger import Ledger
+    from agentcost_collector.ledger.reader import LedgerReader
+    from agentcost_collector.ledger.upkeep import Upkeep
     from agentcost_collector.telemetry import configure_logging
 
     day = _day(before) if before else None

@@ -24,7 +24,8 @@ from agentcost_collector.explain import (
     svg,
 )
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.report import Period, day_of, open_views
+from agentcost_collector.report.period import Period, day_of
+from agentcost_collector.report.views import open_views
 
 if TYPE_CHECKING:
     from agentcost_collector.settings import Settings

@@ -37,7 +37,7 @@ def duckdb_file(
     from agentcost_collector.budget import budgets_table
     from agentcost_collector.budgets_file import read_budgets
     from agentcost_collector.cli.rates import rates_table
-    from agentcost_collector.report import write_views
+    from agentcost_collector.report.views import write_views
 
     settings = reading(settings_from(data=data, rate_cards=rate_cards))
     rates_of = rates_table(settings.rate_card_directories())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from agentcost_collector.cli.explanation import Explained
-    from agentcost_collector.ledger import LedgerReader
+    from agentcost_collector.ledger.reader import LedgerReader
 
 _PREFIX_MIN = 6
 _LOOKUPS = (
@@ -80,8 +80,9 @@ def explain(
     """
     from agentcost_collector import kernel
     from agentcost_collector.cli import drill, explanation
-    from agentcost_collector.ledger import LedgerReader
-    from agentcost_collector.report import FORMS, open_views
+    from agentcost_collector.ledger.reader import LedgerReader
+    from agentcost_collector.report.period import FORMS
+    from agentcost_collector.report.views import open_views
 
     settings = reading(settings_from(data=data, rate_cards=rate_cards, policy=policy))
     if asked.startswith(drill.FEATURE):

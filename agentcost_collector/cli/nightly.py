@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from agentcost_collector.budget import Budgets
-    from agentcost_collector.report import Period
+    from agentcost_collector.report.period import Period
     from agentcost_collector.report.reports import Prices
     from agentcost_collector.settings import Settings
 
@@ -113,7 +113,7 @@ def nightly(
     """
     from agentcost_collector.budgets_file import read_budgets
     from agentcost_collector.prices_file import read_prices
-    from agentcost_collector.report import Period, Span, day_of
+    from agentcost_collector.report.period import Period, Span, day_of
     from agentcost_collector.telemetry import configure_logging
 
     settings = writing(reading(settings_from(config, data)))
@@ -181,7 +181,7 @@ def _timed(step: Step, do: Callable[[_Night, Step], None], night: _Night) -> Ste
 
 
 def _roll_up(night: _Night, step: Step) -> None:
-    from agentcost_collector.report import roll_up
+    from agentcost_collector.report.roll_up import roll_up
 
     settings = night.settings
     done = roll_up(settings.data, settings.report, night.now_ns, lambda done, total: None)
@@ -190,7 +190,7 @@ def _roll_up(night: _Night, step: Step) -> None:
 
 def _budgets(night: _Night, step: Step) -> None:
     from agentcost_collector.budget import OPEN, Records, status_of
-    from agentcost_collector.report import open_views
+    from agentcost_collector.report.views import open_views
 
     settings = night.settings
     if night.budgets is None:
@@ -211,7 +211,7 @@ def _budgets(night: _Night, step: Step) -> None:
 
 
 def _variance(night: _Night, step: Step) -> None:
-    from agentcost_collector.report import open_views
+    from agentcost_collector.report.views import open_views
     from agentcost_collector.variance import By, variance
 
     calendar = night.settings.report
@@ -226,8 +226,8 @@ def _variance(night: _Night, step: Step) -> None:
 
 
 def _reports(night: _Night, step: Step) -> None:
-    from agentcost_collector.report import open_views
     from agentcost_collector.report.reports import REPORTS, Outcome, Scope, make_report
+    from agentcost_collector.report.views import open_views
 
     calendar = night.settings.report
     scope = Scope(night.period, night.period.before(calendar))
@@ -249,7 +249,9 @@ def _reports(night: _Night, step: Step) -> None:
 
 
 def _alerts(night: _Night, step: Step) -> None:
-    from agentcost_collector.alert import Record, Sender, doors_of
+    from agentcost_collector.alert.doors import doors_of
+    from agentcost_collector.alert.record import Record
+    from agentcost_collector.alert.send import Sender
     from agentcost_collector.alerting import run_rules
 
     settings = night.settings
@@ -263,7 +265,8 @@ def _alerts(night: _Night, step: Step) -> None:
 
 
 def _compact(night: _Night, step: Step) -> None:
-    from agentcost_collector.ledger import Ledger, Upkeep
+    from agentcost_collector.ledger.ledger import Ledger
+    from agentcost_collector.ledger.upkeep import Upkeep
 
     done = Upkeep()
     settings = night.settings

@@ -10,7 +10,7 @@ import typer
 from agentcost_collector.cli.text import aligned, printable
 
 if TYPE_CHECKING:
-    from agentcost_collector.attribute import Policy
+    from agentcost_collector.attribute.policy import Policy
 
 app = typer.Typer(
     no_args_is_help=True,

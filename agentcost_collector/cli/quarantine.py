@@ -30,7 +30,8 @@ from agentcost_collector.model.reasons import RejectReason
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from agentcost_collector.journal import JournalReader, Wanted
+    from agentcost_collector.journal.quarantine import Wanted
+    from agentcost_collector.journal.reader import JournalReader
     from agentcost_collector.settings import Settings
 
 app = typer.Typer(
@@ -80,7 +81,7 @@ def list_(
     went on its way.
     """
     from agentcost_collector.cli import formats
-    from agentcost_collector.journal import Wanted
+    from agentcost_collector.journal.quarantine import Wanted
 
     since_ns = instant_ns("--since", since) if since else 0
     rows = _rows(reading(settings_from(config, data)), Wanted(reason=reason, since_ns=since_ns))
@@ -99,7 +100,7 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Show all that is kept of one span in quarantine."""
-    from agentcost_collector.journal import Wanted
+    from agentcost_collector.journal.quarantine import Wanted
 
     rows = _rows(reading(settings_from(config, data)), Wanted(numbers=[number]))
     if not rows.num_rows:
@@ -133,7 +134,8 @@ def retry(
     settled when it next runs. Exit code 1 where any stays in quarantine.
     """
     from agentcost_collector.decode.release import released_spans
-    from agentcost_collector.journal import JournalReader, Wanted
+    from agentcost_collector.journal.quarantine import Wanted
+    from agentcost_collector.journal.reader import JournalReader
     from agentcost_collector.model.schemas import REJECTS
 
     if not numbers and reason is None:
@@ -159,7 +161,8 @@ def _release(
 ) -> int:
     """Asks for it, then does it where no service runs, or waits for the one that does."""
     from agentcost_collector.decode.release import released_spans
-    from agentcost_collector.journal import Journal, Wanted
+    from agentcost_collector.journal.quarantine import Wanted
+    from agentcost_collector.journal.writer import Journal
 
     asked = journal.ask_release(numbers, repair)
     deadline = time.monotonic() + _WAIT_S
@@ -176,7 +179,7 @@ def _release(
 
 
 def _rows(settings: Settings, wanted: Wanted) -> pa.Table:
-    from agentcost_collector.journal import JournalReader
+    from agentcost_collector.journal.reader import JournalReader
 
     with closing(JournalReader.open(settings.journal_path, settings.journal)) as journal:
         return journal.quarantined(wanted)

@@ -21,7 +21,8 @@ from agentcost_collector.cli.text import amount, printable
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.units import INPUT_TOTAL_KIND, is_kind
 from agentcost_collector.normalise import provider_of
-from agentcost_collector.price import COUNTED, Answer, Quote, RateBook, price_quotes
+from agentcost_collector.price.quote import COUNTED, Answer, Quote, price_quotes
+from agentcost_collector.price.ratebook import RateBook
 
 _KEYS = ("id", "provider", "model", "at", "usage", "context")
 _CONTEXT = {"location": "region", "vertex_location": "region", "tier": "service_tier"}

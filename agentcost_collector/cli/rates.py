@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from agentcost_collector.price import load_rate_book
 from agentcost_collector.price.card import Line
+from agentcost_collector.price.load import load_rate_book
 from agentcost_collector.price.ratebook import Offer
-from agentcost_collector.report import RATES
+from agentcost_collector.report.views import RATES
 
 
 def rates_table(directories: Sequence[Path]) -> pa.Table:

@@ -45,7 +45,7 @@ def diff(
     and feature, the greatest change first; the last row is the total. Nothing is written.
     """
     from agentcost_collector.cli import formats
-    from agentcost_collector.price import load_rate_book
+    from agentcost_collector.price.load import load_rate_book
     from agentcost_collector.price_change import price_change
 
     settings = reading(settings_from(config, data))

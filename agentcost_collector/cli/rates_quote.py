@@ -80,7 +80,7 @@ def quote(
     line of FILE cannot be read.
     """
     from agentcost_collector.cli import quotes
-    from agentcost_collector.price import load_rate_book
+    from agentcost_collector.price.load import load_rate_book
 
     now = datetime.now(UTC)
     if (file is None) == (usage is None):

@@ -48,7 +48,7 @@ def settle(
     running service gives way meanwhile.
     """
     from agentcost_collector.cli import formats
-    from agentcost_collector.ledger import Ledger
+    from agentcost_collector.ledger.ledger import Ledger
     from agentcost_collector.model.schemas import SPANS
     from agentcost_collector.telemetry import configure_logging
 
@@ -74,12 +74,13 @@ def settle(
 
 def _settled(settings: Settings, month: date, now_ns: int) -> tuple[pa.Table, pa.Table]:
     """CHARGES of the month, and the ENTRIES that make them stand: from one snapshot."""
-    from agentcost_collector.book import book_charges
+    from agentcost_collector.book.charges import book_charges
     from agentcost_collector.model.schemas import ENTRIES, STEPS
     from agentcost_collector.model.tables import conform
-    from agentcost_collector.price import PERIOD_PREFIX, load_rate_book, settle_period
-    from agentcost_collector.report import open_views
+    from agentcost_collector.price.load import load_rate_book
+    from agentcost_collector.price.period import PERIOD_PREFIX, settle_period
     from agentcost_collector.report.sql import quoted
+    from agentcost_collector.report.views import open_views
 
     book = load_rate_book(settings.rate_card_directories())
     after = date(month.year + month.month // 12, month.month % 12 + 1, 1)

@@ -23,7 +23,7 @@ from agentcost_collector.cli.text import aligned
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agentcost_collector.report import Config
+    from agentcost_collector.report.config import Config
     from agentcost_collector.report.reports import Outcome, Report
 
 
@@ -135,8 +135,9 @@ def report(
 ) -> None:
     """What a period cost and who pays, beside the period before it."""
     from agentcost_collector.prices_file import read_prices
-    from agentcost_collector.report import Period, day_of, open_views
+    from agentcost_collector.report.period import Period, day_of
     from agentcost_collector.report.reports import Scope, make_report
+    from agentcost_collector.report.views import open_views
 
     if format is Format.XLSX and output is None:
         raise ConfigError("--format xlsx writes binary: name a file with --output")

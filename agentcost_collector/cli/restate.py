@@ -77,7 +77,7 @@ def restate(
     service gives way meanwhile; start it with the same settings, or its next late span books back.
     Interrupted with Ctrl-C (exit code 130) it can be run again.
     """
-    from agentcost_collector.ledger import Period
+    from agentcost_collector.ledger.history import Period
     from agentcost_collector.memory import keep_freed_memory
     from agentcost_collector.restate import Outside
     from agentcost_collector.restate import restate as restate_history

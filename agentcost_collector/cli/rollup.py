@@ -21,7 +21,7 @@ def rollup(config: ConfigOption = None, data: DataOption = None) -> None:
 
     Only days with new entries are summed. The views `hours` and `days` are right without it too.
     """
-    from agentcost_collector.report import roll_up
+    from agentcost_collector.report.roll_up import roll_up
 
     settings = writing(reading(settings_from(config, data)))
     with progress_bar("summing", "days") as progress:

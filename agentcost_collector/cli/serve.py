@@ -47,11 +47,11 @@ def serve(
 
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
-    from agentcost_collector.alert import doors_of
+    from agentcost_collector.alert.doors import doors_of
     from agentcost_collector.budgets_file import read_budgets
     from agentcost_collector.cli.supervisor import Supervisor
     from agentcost_collector.policy_file import read_policy
-    from agentcost_collector.price import load_rate_book
+    from agentcost_collector.price.load import load_rate_book
     from agentcost_collector.self_trace import check
     from agentcost_collector.telemetry import configure_logging
     from agentcost_collector.user_id_key import read_user_id_key

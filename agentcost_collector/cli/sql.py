@@ -97,7 +97,8 @@ def sql(
     Views: ledger, steps, runs, sessions, chargeback, unattributed, hours, days, spans,
     rates, budgets.
     """
-    from agentcost_collector.report import open_views, select
+    from agentcost_collector.report.query import select
+    from agentcost_collector.report.views import open_views
 
     if format is Format.PARQUET and output is None:
         raise ConfigError("--format parquet writes binary: name a file with --output")
@@ -153,7 +154,7 @@ def _write(rows: pa.RecordBatchReader, format: Format, out: TextIO) -> None:  # 
 
 def _write_file(rows: pa.RecordBatchReader, format: Format, output: Path) -> None:  # noqa: A002
     """Whole or not at all: a query that fails half way leaves what was there before."""
-    from agentcost_collector.report import write_parquet
+    from agentcost_collector.report.query import write_parquet
 
     with replacing(output) as fresh:
         if format is Format.PARQUET:

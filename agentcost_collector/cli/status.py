@@ -16,8 +16,8 @@ from agentcost_collector.cli.text import aligned, amount
 from agentcost_collector.model.errors import CorruptionError
 
 if TYPE_CHECKING:
-    from agentcost_collector.ledger import Upkeep
-    from agentcost_collector.report import Totals
+    from agentcost_collector.ledger.upkeep import Upkeep
+    from agentcost_collector.report.showback import Totals
     from agentcost_collector.settings import Settings
 
 Fact = tuple[str, object]
@@ -28,8 +28,9 @@ def status(data: DataOption = None) -> None:
 
     Journal and ledger positions, open traces, unpriced and unattributed shares.
     """
-    from agentcost_collector.ledger import LedgerReader
-    from agentcost_collector.report import open_views, totals
+    from agentcost_collector.ledger.reader import LedgerReader
+    from agentcost_collector.report.showback import totals
+    from agentcost_collector.report.views import open_views
 
     settings = reading(settings_from(data=data))
     reader = LedgerReader(settings.ledger_path)
@@ -58,8 +59,8 @@ def _journal(settings: Settings) -> Iterator[Fact]:
     Conservation: acknowledged = waiting + open + stored + exact repeats, and quarantined = still
     there + released + repeats + dropped, each counted by itself.
     """
-    from agentcost_collector.journal import JournalReader
-    from agentcost_collector.ledger import LedgerReader
+    from agentcost_collector.journal.reader import JournalReader
+    from agentcost_collector.ledger.reader import LedgerReader
 
     if not settings.journal_path.is_dir():
         return

@@ -21,7 +21,7 @@ from agentcost_collector.model.access import Binding, Scope
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agentcost_collector.access import Token
+    from agentcost_collector.access.token import Token
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,7 +79,8 @@ def create(
     It counts at once, without a restart. To replace a token, make the new one, hand it out, then
     revoke the old one: both are good meanwhile.
     """
-    from agentcost_collector.access import change_tokens, new_token
+    from agentcost_collector.access.token import new_token
+    from agentcost_collector.access.token_file import change_tokens
 
     now = datetime.now(UTC)
     scopes = tuple(dict.fromkeys(scope or [Scope.INGEST]))
@@ -102,7 +103,7 @@ def create(
 @app.command("list")
 def list_tokens(config: ConfigOption = None, data: DataOption = None) -> None:
     """Show all tokens, without what opens a door."""
-    from agentcost_collector.access import read_tokens
+    from agentcost_collector.access.token_file import read_tokens
 
     settings = reading(settings_from(config, data))
     now = datetime.now(UTC)
@@ -122,7 +123,7 @@ def revoke(
     data: DataOption = None,
 ) -> None:
     """End a token now. The next request with it is refused, and its sender drops the spans."""
-    from agentcost_collector.access import change_tokens
+    from agentcost_collector.access.token_file import change_tokens
 
     settings = writing(reading(settings_from(config, data)))
     with change_tokens(settings.tokens_path) as tokens:

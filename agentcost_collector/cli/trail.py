@@ -16,7 +16,7 @@ from agentcost_collector.cli.text import printable
 from agentcost_collector.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agentcost_collector.access import AuditLog
+    from agentcost_collector.access.audit import AuditLog
     from agentcost_collector.settings import Settings
 
 _INTERRUPTED = 130
@@ -54,7 +54,7 @@ class _Trail:
                 self._log.append({"event": "end", "run": self._run, "exit": code, **self.facts})
 
     def _begin(self, settings: Settings) -> None:
-        from agentcost_collector.access import AuditLog
+        from agentcost_collector.access.audit import AuditLog
 
         log = AuditLog(settings.audit_path)
         entry = {"event": "begin", "run": self._run, "who": _who(), "command": self._arguments}

@@ -73,7 +73,8 @@ def variance(
     """
     from agentcost_collector.budgets_file import read_budgets
     from agentcost_collector.cli import formats
-    from agentcost_collector.report import Period, day_of, open_views
+    from agentcost_collector.report.period import Period, day_of
+    from agentcost_collector.report.views import open_views
     from agentcost_collector.variance import By as Rows
     from agentcost_collector.variance import variance as between
 

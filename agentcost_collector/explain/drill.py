@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from agentcost_collector.explain.drivers import Driver
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.report import Config, Period
+from agentcost_collector.report.config import Config
 from agentcost_collector.report.cubes import entries_of
+from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import ALL_TOKENS, NOT_FULLY_PRICED, UNATTRIBUTED, token_sum
 

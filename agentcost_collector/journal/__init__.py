@@ -13,10 +13,3 @@ Invariants:
 
 The format on disk is described in `docs/formats/journal.md`.
 """
-
-from agentcost_collector.journal.config import Config
-from agentcost_collector.journal.quarantine import Wanted
-from agentcost_collector.journal.reader import Batch, JournalReader, Totals
-from agentcost_collector.journal.writer import Journal
-
-__all__ = ["Batch", "Config", "Journal", "JournalReader", "Totals", "Wanted"]

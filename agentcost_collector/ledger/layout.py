@@ -25,6 +25,7 @@ RETIRED_BEFORE = f"{RETIRED}/before"
 """Delta application whose version is the first day of which no evidence was retired, in days
 since 1970."""
 
+SEALS, CHAIN_SUFFIX = "seals", ".jsonl"
 _NAMED = re.compile(r"(part|merged)-([0-9a-f]{12})-(\d+)-[0-9a-f]+\.parquet")
 
 
@@ -117,6 +118,12 @@ def origin_of(path: str) -> Origin | None:
     """Origin of a data file by its name, None where another program wrote it."""
     written = _NAMED.fullmatch(PurePath(path).name)
     return Origin(written[2], int(written[3]), written[1] == "merged") if written else None
+
+
+def chain_files(ledger: Path) -> list[str]:
+    """Absolute paths of the chains of seals."""
+    folder = ledger.absolute() / SEALS
+    return sorted(map(str, folder.glob(f"*{CHAIN_SUFFIX}"))) if folder.is_dir() else []
 
 
 def short(journal_id: str) -> str:

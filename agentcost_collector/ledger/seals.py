@@ -31,17 +31,16 @@ from agentcost_collector.ledger.canonical import (
     slices,
 )
 from agentcost_collector.ledger.disk import make_directory, sync
+from agentcost_collector.ledger.layout import CHAIN_SUFFIX, SEALS, chain_files
 from agentcost_collector.ledger.log import Log, facts_of, log_entry, read_actions
 from agentcost_collector.ledger.rows import Part
 
-SEALS = "seals"
 FILES = "files"
 """The chain of rewritten files."""
 FORM = "agentcost.seal/1"
 FIRST = "0" * 64
 """What the first seal of a chain follows."""
 
-_SUFFIX = ".jsonl"
 _TAIL_BYTES = 64 * 1024  # read at first; the line of a batch with many files is longer
 _logger = structlog.get_logger(__name__)
 
@@ -126,7 +125,7 @@ class Chain:
     @classmethod
     def open(cls, ledger: Path, name: str, log: Log | None = None) -> Self:
         """The chain in the ledger's directory, completed from `log` where a crash cut it."""
-        path = ledger / SEALS / f"{name}{_SUFFIX}"
+        path = ledger / SEALS / f"{name}{CHAIN_SUFFIX}"
         chain = cls(path, _last_line(path))
         if log is None:
             return chain
@@ -221,12 +220,6 @@ def cost_text(costs: Iterable[Decimal | None]) -> str | None:
 def chain_lines(ledger: Path) -> dict[str, list[bytes]]:
     """Every chain of a ledger, line by line, as it is on disk."""
     return {path.stem: path.read_bytes().split(b"\n") for path in map(Path, chain_files(ledger))}
-
-
-def chain_files(ledger: Path) -> list[str]:
-    """Absolute paths of the chains."""
-    folder = ledger.absolute() / SEALS
-    return sorted(map(str, folder.glob(f"*{_SUFFIX}"))) if folder.is_dir() else []
 
 
 def log_seals(table: Path, version: int, name: str, after: int) -> list[Seal]:

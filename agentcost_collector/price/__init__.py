@@ -7,25 +7,3 @@ Invariants: no float touches money; a price comes from a dated line of a card or
 NULL cost with a status and a reason, never 0, never a guess); the amounts of the parts add up to
 `cost_usd` exactly; the same steps and cards give the same bytes.
 """
-
-from agentcost_collector.price.archived import Archive, archived_set
-from agentcost_collector.price.load import bundled_rate_cards, load_rate_book
-from agentcost_collector.price.period import PERIOD_PREFIX, settle_period
-from agentcost_collector.price.quote import COUNTED, Answer, Quote, price_quotes
-from agentcost_collector.price.ratebook import RateBook
-from agentcost_collector.price.steps import price_steps
-
-__all__ = [
-    "COUNTED",
-    "PERIOD_PREFIX",
-    "Answer",
-    "Archive",
-    "Quote",
-    "RateBook",
-    "archived_set",
-    "bundled_rate_cards",
-    "load_rate_book",
-    "price_quotes",
-    "price_steps",
-    "settle_period",
-]

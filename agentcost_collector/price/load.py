@@ -56,13 +56,6 @@ def compile_cards(files: Sequence[CardFile], make: Callable[..., Book]) -> Book:
     )
 
 
-def bundled_rate_cards() -> Path:
-    """The folder of rate cards that come with this package."""
-    package = Path(__file__).parent.parent
-    installed = package / "rate_cards"
-    return installed if installed.is_dir() else package.parent / "rate_cards"
-
-
 def _offer(file: CardFile, card: RateCard, index: int, customer: Customer) -> Offer:
     sku = card.skus[index]
     _check(file, card, index)

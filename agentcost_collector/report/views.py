@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from agentcost_collector.ledger.layout import chain_files
 from agentcost_collector.ledger.reader import LedgerReader, Snapshot
-from agentcost_collector.ledger.seals import chain_files
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql

@@ -19,7 +19,8 @@ from agentcost_collector.budget import Budget, Budgets, Measure
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import PICO, USD, pico, picos, usd
 from agentcost_collector.model.tables import codes
-from agentcost_collector.report import Config, Period
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import NOT_FULLY_PRICED, quoted
 from agentcost_collector.variance.causes import BASE, CAUSES, HEAD, Branches, causes

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from agentcost_collector.journal import JournalReader
-from agentcost_collector.ledger import LedgerReader
-from agentcost_collector.report import open_views, totals
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.ledger.reader import LedgerReader
+from agentcost_collector.report.showback import totals
+from agentcost_collector.report.views import open_views
 from agentcost_collector.settings import Settings
 from agentcost_collector.verify.findings import Finding
 

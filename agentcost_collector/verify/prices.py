@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.schemas import CHARGES, MONEY
-from agentcost_collector.price import Archive
+from agentcost_collector.price.archived import Archive
 from agentcost_collector.repriced import charged_entries, priced_again
 
 EXAMPLES_MAX = 20

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentcost_collector.ledger import LedgerReader, Snapshot
 from agentcost_collector.ledger.batches import BatchKey, StoredBatch, StoredBatches
 from agentcost_collector.ledger.canonical import batch_hash
-from agentcost_collector.ledger.layout import ENTRY_ROWS, SPAN_ROWS, origin_of
+from agentcost_collector.ledger.layout import ENTRY_ROWS, SEALS, SPAN_ROWS, origin_of
 from agentcost_collector.ledger.log import read_actions
+from agentcost_collector.ledger.reader import LedgerReader, Snapshot
 from agentcost_collector.ledger.seals import (
     FILES,
     FIRST,
-    SEALS,
     Seal,
     chain_lines,
     file_digest,

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from agentcost_collector.access import AuditLog
+from agentcost_collector.access.audit import AuditLog
 
 WRITE = """
 import sys

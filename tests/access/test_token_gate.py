@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from agentcost_collector.access import AuditLog, TokenFile, TokenGate, change_tokens, new_token
+from agentcost_collector.access.audit import AuditLog
+from agentcost_collector.access.gate import TokenGate
+from agentcost_collector.access.token import new_token
+from agentcost_collector.access.token_file import TokenFile, change_tokens
 from agentcost_collector.model.access import UNBOUND, Scope
 from agentcost_collector.model.errors import ConfigError, ForbiddenError, UnauthenticatedError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from agentcost_collector.alert import recent
+from agentcost_collector.alert.facts import recent
 from agentcost_collector.alerting import run_rules
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from agentcost_collector.settings import Settings
 from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
 

@@ -10,7 +10,11 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-from agentcost_collector.alert import Alert, Config, Record, Sender, doors_of
+from agentcost_collector.alert.config import Config
+from agentcost_collector.alert.doors import doors_of
+from agentcost_collector.alert.record import Record
+from agentcost_collector.alert.rules import Alert
+from agentcost_collector.alert.send import Sender
 from tests.alert.doors import alertmanager, alerts_at, dripping, inbox, post_office
 from tests.cli.command import agentcost
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from agentcost_collector.alert import RECENT, Config, ledger_alerts, runaway_alerts
-from agentcost_collector.alert.config import Runaway
+from agentcost_collector.alert.config import Config, Runaway
+from agentcost_collector.alert.facts import RECENT
+from agentcost_collector.alert.rules import ledger_alerts, runaway_alerts
 from agentcost_collector.model.schemas import CHARGES
 
 TODAY = date(2026, 3, 15)

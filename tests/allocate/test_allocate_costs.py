@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentcost_collector.allocate import SharedCost, allocate_costs
-from agentcost_collector.book import book_charges, standing_charges
+from agentcost_collector.book.charges import book_charges
+from agentcost_collector.book.standing import standing_charges
 from agentcost_collector.model.schemas import CHARGES, DRIVERS, ENTRIES, PAYER_TAGS, USES
 
 NOW_NS = 1_790_000_000 * 10**9

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from agentcost_collector.assemble import OpenTraces
 from agentcost_collector.assemble.config import Config
+from agentcost_collector.assemble.open_traces import OpenTraces
 from agentcost_collector.model.schemas import SPANS
 
 

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentcost_collector.assemble import Closed, Config, OpenTraces, open_traces
+from agentcost_collector.assemble import open_traces
 from agentcost_collector.assemble.chunks import Chunk
+from agentcost_collector.assemble.config import Config
+from agentcost_collector.assemble.open_traces import Closed, OpenTraces
 from agentcost_collector.model.schemas import SPANS
 
 MS = 1_000_000

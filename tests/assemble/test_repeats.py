@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.assemble import unique_spans
+from agentcost_collector.assemble.repeats import unique_spans
 
 
 def kept(spans: pa.Table) -> list[str]:

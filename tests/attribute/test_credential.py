@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agentcost_collector.attribute import Policy
+from agentcost_collector.attribute.policy import Policy
 from agentcost_collector.decode.config import Config
 from agentcost_collector.decode.decode import Decoder
-from agentcost_collector.kernel import keep_of
+from agentcost_collector.kept import keep_of
 from agentcost_collector.model.access import UNBOUND, Binding
 from agentcost_collector.model.payload import Payload
 from tests.support.trees import draw

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.attribute import Policy, Rules
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import Rules
 from agentcost_collector.kernel import Rulebook, kernel
 from agentcost_collector.settings import Settings
 from tests.support.walked import table_of, walk_table

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from agentcost_collector.attribute import Policy, RuleError, Rules
-from agentcost_collector.attribute.rules import COLUMNS
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import COLUMNS, RuleError, Rules
 from agentcost_collector.normalise import normalise_spans
 from tests.support.trees import draw
 from tests.support.walked import VOCABULARY, decode

@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from agentcost_collector.attribute import Policy
+from agentcost_collector.attribute.policy import Policy
 from tests.support.trees import draw
 from tests.support.walked import walk_bodies
 

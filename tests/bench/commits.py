@@ -19,7 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agentcost_collector.caretaker import Caretaker
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from tests.bench.restate import fill
 from tests.ledger.tables import NOW, entries_table, entry, span, spans_table
 

@@ -11,7 +11,9 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.model.schemas import SPANS
 from tests.bench.generated import corrected, entries_of

@@ -18,7 +18,10 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from agentcost_collector.report import Config, open_views, roll_up, select
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.query import select
+from agentcost_collector.report.roll_up import roll_up
+from agentcost_collector.report.views import open_views
 
 _SUMS = (
     "sum(steps) AS steps, sum(cost_usd) AS cost_usd,"

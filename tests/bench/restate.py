@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agentcost_collector.kernel import Rulebook, in_order
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.settings import Settings
 from agentcost_collector.settle import Settler

@@ -12,10 +12,10 @@ from unittest.mock import patch
 
 from agentcost_collector import kernel
 from agentcost_collector import settle as settling
-from agentcost_collector.assemble import OpenTraces
-from agentcost_collector.journal import JournalReader
+from agentcost_collector.assemble.open_traces import OpenTraces
+from agentcost_collector.journal.reader import JournalReader
 from agentcost_collector.kernel import Rulebook
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.pipeline import Follower
 from agentcost_collector.settings import load_settings

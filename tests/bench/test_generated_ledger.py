@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from agentcost_collector.verify import verify_seals
 from tests.bench.generate_ledger import generate, last_day
 

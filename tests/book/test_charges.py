@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.book import book_charges
+from agentcost_collector.book.charges import book_charges
 from agentcost_collector.book.standing import standing_charges
 from agentcost_collector.model.schemas import CHARGES, ENTRIES, SIGNED
 from agentcost_collector.model.tables import empty

@@ -10,7 +10,8 @@ import pytest
 from agentcost_collector.budget import Kind, Record, Records, append, status_of
 from agentcost_collector.budgets_file import read_budgets
 from agentcost_collector.model.errors import ConfigError, CorruptionError
-from agentcost_collector.report import Config, open_views
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.views import open_views
 from tests.report.ledgers import booked, write_ledger
 
 HEAD = "schema: agentcost.budgets/v1\nbudgets:\n"

@@ -19,7 +19,7 @@ from agentcost_collector.canary.config import Config
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.schemas import ENTRIES
 from agentcost_collector.receive.tls_config import TlsConfig
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost
 from tests.conformance.server import Server
 from tests.end_to_end.waiting import until

@@ -15,10 +15,12 @@ from genai_prices import data
 
 from agentcost_collector.draft import Origin, draft_cards, offered_skus
 from agentcost_collector.draft.genai_prices import ISSUERS
-from agentcost_collector.price import bundled_rate_cards, load_rate_book, price_steps
+from agentcost_collector.price.bundled import bundled_rate_cards
 from agentcost_collector.price.check import faults_of
+from agentcost_collector.price.load import load_rate_book
 from agentcost_collector.price.read import read_cards
 from agentcost_collector.price.released import RELEASED, changed_since_release, unreleased
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import steps
 
 CARDS = Path(__file__).parent.parent.parent / "rate_cards"

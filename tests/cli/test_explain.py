@@ -11,7 +11,7 @@ import pytest
 
 from agentcost_collector.cli.why import compared
 from agentcost_collector.explain import break_down, usual
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.cli.command import Done, agentcost, refusal
 from tests.report.ledgers import booked, write_ledger, write_spans
 

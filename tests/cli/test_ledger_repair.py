@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agentcost_collector.ledger import Config, Ledger
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
 from tests.cli.command import agentcost
 from tests.ledger.tables import NOW, entries_table, entry, span, spans_table
 

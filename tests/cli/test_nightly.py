@@ -12,8 +12,8 @@ from random import Random
 import openpyxl
 import pytest
 
-from agentcost_collector.alert import Record
-from agentcost_collector.report import open_views
+from agentcost_collector.alert.record import Record
+from agentcost_collector.report.views import open_views
 from tests.alert.doors import inbox
 from tests.check.recorded import CARDS, record
 from tests.cli.command import agentcost, refusal

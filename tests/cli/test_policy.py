@@ -5,7 +5,7 @@ import re
 import pytest
 
 from agentcost_collector.attribute.rules import COLUMNS, FUNCTIONS
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost
 from tests.support.recordings import ROOT
 from tests.support.trees import draw

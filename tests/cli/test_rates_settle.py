@@ -8,11 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agentcost_collector.book import book_charges
-from agentcost_collector.ledger import Config, Ledger
+from agentcost_collector.book.charges import book_charges
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.model.schemas import ENTRIES, SPANS
-from agentcost_collector.price import load_rate_book, price_steps
-from agentcost_collector.report import open_views
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.steps import price_steps
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost, refusal
 from tests.price.acme import steps
 

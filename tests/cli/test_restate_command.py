@@ -12,7 +12,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from tests.cli.command import COMMAND, FIXTURES, agentcost, environment, parse_facts, refusal
 from tests.end_to_end.waiting import until
 from tests.support.cards import with_output_price

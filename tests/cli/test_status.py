@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from agentcost_collector.journal import Config, Journal
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.schemas import REJECTS, SPANS
 from tests.cli.command import agentcost, parse_facts, refusal
 from tests.report.ledgers import booked, write_ledger, write_spans

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.ledger.reader import LedgerReader
 from tests.cli.command import FIXTURES, agentcost, parse_facts, refusal
 
 RECORDING = FIXTURES / "pydantic_ai_delegation"

@@ -28,7 +28,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from agentcost_collector.decode.otlp_json import json_to_protobuf
 from agentcost_collector.intake import into_journal
-from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.payload import Outcome, Payload
 from agentcost_collector.receive.receiver import Receiver
 from agentcost_collector.settings import Settings

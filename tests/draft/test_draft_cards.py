@@ -23,8 +23,9 @@ from genai_prices.types import (
 )
 
 from agentcost_collector.draft import Draft, Origin, draft_cards, offered_skus
-from agentcost_collector.price import load_rate_book, price_steps
+from agentcost_collector.price.load import load_rate_book
 from agentcost_collector.price.read import read_card
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import card_file, sku, steps
 
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost, parse_facts
 from tests.end_to_end.waiting import span_rows, until
 from tests.support.collector import Collector, running

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.end_to_end.waiting import until
 from tests.support.collector import Collector, environment, start
 from tests.support.recordings import ROOT

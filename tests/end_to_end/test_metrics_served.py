@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost
 from tests.end_to_end.waiting import span_rows, until
 from tests.support.collector import LOOPBACK, free_ports, running

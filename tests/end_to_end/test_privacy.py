@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from agentcost_collector.journal import JournalReader
+from agentcost_collector.journal.reader import JournalReader
 from agentcost_collector.settings import Settings
 from tests.cli.command import agentcost
 from tests.decode.test_otlp_json import as_otlp_json

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agentcost_collector.ledger import LedgerReader
-from agentcost_collector.report import open_views
+from agentcost_collector.ledger.reader import LedgerReader
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost, parse_facts
 from tests.decode.test_otlp_json import as_otlp_json
 from tests.end_to_end.waiting import until

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from agentcost_collector.ledger import LedgerReader
-from agentcost_collector.report import open_views
+from agentcost_collector.ledger.reader import LedgerReader
+from agentcost_collector.report.views import open_views
 from tests.cli.command import COMMAND, agentcost, agentcost_process, environment, parse_facts
 from tests.end_to_end.waiting import span_rows, until
 from tests.support.cards import with_output_price

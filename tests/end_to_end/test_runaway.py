@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from agentcost_collector.alert import Record
+from agentcost_collector.alert.record import Record
 from tests.alert.doors import inbox
 from tests.cli.command import agentcost
 from tests.end_to_end.waiting import until

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from agentcost_collector.ledger import Config, Ledger
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
 from tests.cli.command import agentcost, parse_facts
 from tests.end_to_end.waiting import PAUSE_S, span_rows, until
 from tests.support.collector import running

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
 
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.end_to_end.waiting import span_rows, until
 from tests.support.collector import running
 

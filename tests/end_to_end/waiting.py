@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agentcost_collector.ledger import LedgerReader
+from agentcost_collector.ledger.reader import LedgerReader
 
 WAIT_S = 120
 PAUSE_S = 0.05

@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agentcost_collector import settle
-from agentcost_collector.journal import Journal, JournalReader
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.kernel import Rulebook, in_order, kernel
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.model.schemas import REJECTS
 from agentcost_collector.pipeline import Follower
 from agentcost_collector.settings import Settings

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from agentcost_collector.journal import Journal
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.schemas import REJECTS
 from agentcost_collector.model.tables import empty
 from agentcost_collector.settings import Settings

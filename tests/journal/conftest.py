@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agentcost_collector.journal import Config, Journal, JournalReader
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.schemas import REJECTS, SPANS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

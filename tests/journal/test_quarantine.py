@@ -8,7 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from agentcost_collector.journal import Config, Journal, JournalReader, Wanted
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.quarantine import Wanted
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.schemas import REJECTS, SPANS
 

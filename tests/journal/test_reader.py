@@ -5,7 +5,9 @@ import textwrap
 
 import pytest
 
-from agentcost_collector.journal import Config, Journal, JournalReader
+from agentcost_collector.journal.config import Config
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 
 EVERYTHING = 2**40

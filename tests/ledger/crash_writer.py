@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from agentcost_collector.ledger import Config, Ledger
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
 from tests.ledger.tables import NOW, START, entries_table, entry, ids, span, spans_table
 
 

@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader, Upkeep
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
+from agentcost_collector.ledger.upkeep import Upkeep
 from tests.ledger.tables import NOW, entries_table, entry, ids, span, spans_table
 
 AUDIT = Path(__file__).parents[2] / "docs" / "audit.sql"

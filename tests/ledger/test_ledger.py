@@ -16,7 +16,9 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import ValidationError
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.errors import ConfigError, TransientError
 from agentcost_collector.model.schemas import ENTRIES, SPANS
 from agentcost_collector.model.tables import empty

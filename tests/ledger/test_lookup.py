@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from structlog.testing import capture_logs
 
-from agentcost_collector.ledger import Booked, Config, Ledger
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Booked, Ledger
 from tests.ledger.tables import DAY, NOW, entries_table, entry, ids, span, spans_table
 
 HOUR = 3600 * 10**9

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.errors import CorruptionError
 from tests.ledger.tables import NOW, START, entries_table, entry, ids, span, spans_table
 

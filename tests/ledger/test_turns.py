@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agentcost_collector.ledger import Config, Ledger, is_wanted
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.turns import is_wanted
 from agentcost_collector.model.errors import ConfigError, TransientError
 from tests.ledger.tables import NOW, entries_table, entry, span, spans_table
 from tests.support.recordings import ROOT

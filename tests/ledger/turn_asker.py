@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from agentcost_collector.ledger import Config, Ledger
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
 
 
 def main(directory: Path) -> None:

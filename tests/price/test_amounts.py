@@ -11,7 +11,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.price import load_rate_book, price_steps
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import card_file, line, sku, steps
 
 AMOUNTS = st.one_of(

@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 
 from agentcost_collector.model.errors import CorruptionError
-from agentcost_collector.price import (
-    Archive,
-    RateBook,
-    archived_set,
-    bundled_rate_cards,
-    load_rate_book,
-    price_steps,
-)
+from agentcost_collector.price.archived import Archive, archived_set
+from agentcost_collector.price.bundled import bundled_rate_cards
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.ratebook import RateBook
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import card_file, sku, steps
 
 LINE = (

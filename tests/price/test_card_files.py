@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.price import load_rate_book
+from agentcost_collector.price.load import load_rate_book
 from tests.price.acme import card_file, line, sku
 
 GOOD = sku("m", line("token.input", '"1"'))

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.schemas import CHARGES
-from agentcost_collector.price import RateBook, load_rate_book, price_steps, settle_period
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.period import settle_period
+from agentcost_collector.price.ratebook import RateBook
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import card_file, line, sku, steps
 
 NOVEMBER = date(2026, 11, 1)

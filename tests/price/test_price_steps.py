@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from agentcost_collector.model.reasons import CostReason, CostStatus
 from agentcost_collector.model.schemas import CHARGES, MONEY, STEPS
-from agentcost_collector.price import RateBook, bundled_rate_cards, load_rate_book, price_steps
+from agentcost_collector.price.bundled import bundled_rate_cards
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.ratebook import RateBook
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import AT, card_file, line, sku, steps
 
 CALL = {"provider": "acme", "model": "m", "input_tokens": 10, "output_tokens": 2}

@@ -6,7 +6,9 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-from agentcost_collector.price import bundled_rate_cards, load_rate_book, price_steps
+from agentcost_collector.price.bundled import bundled_rate_cards
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import steps
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "formats" / "ratecard.md"

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.price import RateBook, bundled_rate_cards, load_rate_book, price_steps
+from agentcost_collector.price.bundled import bundled_rate_cards
+from agentcost_collector.price.load import load_rate_book
+from agentcost_collector.price.ratebook import RateBook
+from agentcost_collector.price.steps import price_steps
 from tests.price.acme import card_file, line, sku, steps
 
 M = 1_000_000

@@ -11,7 +11,10 @@ import pytest
 from google.rpc.status_pb2 import Status
 from structlog.testing import capture_logs
 
-from agentcost_collector.access import AuditLog, TokenFile, TokenGate, change_tokens, new_token
+from agentcost_collector.access.audit import AuditLog
+from agentcost_collector.access.gate import TokenGate
+from agentcost_collector.access.token import new_token
+from agentcost_collector.access.token_file import TokenFile, change_tokens
 from agentcost_collector.model.access import UNBOUND, Binding, Scope
 from agentcost_collector.receive import http_server
 from tests.receive.conftest import EXPORT

@@ -23,11 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from agentcost_collector.book import book_charges
-from agentcost_collector.ledger import Config as LedgerConfig
-from agentcost_collector.ledger import Ledger
+from agentcost_collector.book.charges import book_charges
+from agentcost_collector.ledger.config import Config as LedgerConfig
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.model.schemas import CHARGES, SIGNED, SPANS
-from agentcost_collector.report import Config, Period, roll_up
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period
+from agentcost_collector.report.roll_up import roll_up
 from tests.report.ledgers import STEP
 
 NOW_NS = int(datetime(2026, 4, 20, tzinfo=UTC).timestamp()) * 10**9

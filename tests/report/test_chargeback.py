@@ -12,7 +12,7 @@ import duckdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.report.ledgers import booked, reversed_of, write_ledger
 
 D = Decimal

@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from agentcost_collector.explain.drill import features_of, runs_of
-from agentcost_collector.report import open_views
 from agentcost_collector.report.cubes import CUBE, DIMENSIONS
 from agentcost_collector.report.reports import Outcome, Scope, make_report
+from agentcost_collector.report.views import open_views
 from agentcost_collector.variance import CAUSES, By, variance
 from tests.report.random_ledgers import (
     TODAY,

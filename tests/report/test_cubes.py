@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from agentcost_collector.model.errors import CorruptionError, TransientError
-from agentcost_collector.report import Config, RolledUp, open_views, roll_up
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.roll_up import RolledUp, roll_up
+from agentcost_collector.report.views import open_views
 from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
 
 HOUR_NS = 3600 * 10**9

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.report import open_views, select
-from agentcost_collector.report.views import write_views
+from agentcost_collector.report.query import select
+from agentcost_collector.report.views import open_views, write_views
 from tests.report.ledgers import booked, write_ledger
 
 SECRET = "the secret of another tenant"

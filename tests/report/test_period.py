@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.report import Config, Period, day_of
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period, day_of
 
 CALENDAR = Config()
 FROM_APRIL = Config(fiscal_year_start=4)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from agentcost_collector.model.errors import ConfigError
-from agentcost_collector.report import open_views, select
+from agentcost_collector.report.query import select
+from agentcost_collector.report.views import open_views
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import openpyxl
 import pytest
 
 from agentcost_collector.cli import app
-from agentcost_collector.report import Config, Period, open_views
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period
 from agentcost_collector.report.reports import (
     REPORTS,
     Outcome,
@@ -24,6 +25,7 @@ from agentcost_collector.report.reports import (
 )
 from agentcost_collector.report.reports.page import write_page
 from agentcost_collector.report.reports.workbook import write_workbook
+from agentcost_collector.report.views import open_views
 from tests.cli.command import agentcost, refusal
 from tests.report.ledgers import booked, reversed_of, write_ledger
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from agentcost_collector.report import SHOWBACK, Totals, open_views, select, totals
+from agentcost_collector.report.query import select
+from agentcost_collector.report.showback import SHOWBACK, Totals, totals
+from agentcost_collector.report.views import open_views
 from tests.report.ledgers import booked, reversed_of, write_ledger
 
 

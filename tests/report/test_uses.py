@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from agentcost_collector.model.schemas import ENTRIES, PAYER_TAGS, SHARED_BY, USES
-from agentcost_collector.report import allocated_entries, open_views, uses_of
+from agentcost_collector.report.uses import allocated_entries, uses_of
+from agentcost_collector.report.views import open_views
 from tests.report.ledgers import booked, reversed_of, write_ledger
 
 D = Decimal

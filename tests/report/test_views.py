@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agentcost_collector.model.errors import ConfigError
 from agentcost_collector.model.money import USD
 from agentcost_collector.model.schemas import ENTRIES, MONEY, SIGNED, SPANS
-from agentcost_collector.report import BUDGETS, RATES, open_views, write_views
+from agentcost_collector.report.views import BUDGETS, RATES, open_views, write_views
 from tests.report.ledgers import STEP, booked, reversed_of, write_ledger, write_spans
 
 VIEWS = (

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agentcost_collector import intake, settle
-from agentcost_collector.assemble import OpenTraces
-from agentcost_collector.journal import Journal
+from agentcost_collector.assemble.open_traces import OpenTraces
+from agentcost_collector.journal.writer import Journal
 from agentcost_collector.ledger.lookup import Lookup
 from agentcost_collector.model.errors import TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store

@@ -11,13 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from agentcost_collector.assemble import unique_spans
-from agentcost_collector.book import book_charges
+from agentcost_collector.assemble.repeats import unique_spans
+from agentcost_collector.book.charges import book_charges
 from agentcost_collector.decode.config import Config as DecodeConfig
-from agentcost_collector.journal import JournalReader
+from agentcost_collector.journal.reader import JournalReader
 from agentcost_collector.kernel import Rulebook, kernel
-from agentcost_collector.ledger import LedgerReader
 from agentcost_collector.ledger.layout import SPAN_ROWS
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.ledger.rows import read_pieces
 from agentcost_collector.model.payload import Payload
 from agentcost_collector.model.schemas import CHARGES, ENTRIES, SIGNED, SPANS

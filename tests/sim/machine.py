@@ -16,16 +16,19 @@ from agentcost_collector.caretaker import Caretaker
 from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.decode.decode import Decoder
 from agentcost_collector.intake import into_journal
-from agentcost_collector.journal import Journal, JournalReader
-from agentcost_collector.kernel import Rulebook, keep_of
-from agentcost_collector.ledger import Ledger, Period
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
+from agentcost_collector.kept import keep_of
+from agentcost_collector.kernel import Rulebook
+from agentcost_collector.ledger.history import Period
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.model.errors import ConfigError, TransientError
 from agentcost_collector.model.payload import Outcome, Payload, Store
 from agentcost_collector.normalise import compile_vocabulary
 from agentcost_collector.normalise.dialects import DIALECTS
 from agentcost_collector.pipeline import Follower
 from agentcost_collector.policy_file import read_policy
-from agentcost_collector.price import archived_set
+from agentcost_collector.price.archived import archived_set
 from agentcost_collector.replay import Tally, replay
 from agentcost_collector.restate import Outside, Restated, restate
 from agentcost_collector.settings import Settings

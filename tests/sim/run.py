@@ -13,11 +13,11 @@ from pathlib import Path
 from unittest import mock
 from uuid import UUID
 
-from agentcost_collector.assemble import Config as AssembleConfig
+from agentcost_collector.assemble.config import Config as AssembleConfig
 from agentcost_collector.decode.config import Config as DecodeConfig
-from agentcost_collector.journal import Config as JournalConfig
 from agentcost_collector.journal import writer
-from agentcost_collector.ledger import Config as LedgerConfig
+from agentcost_collector.journal.config import Config as JournalConfig
+from agentcost_collector.ledger.config import Config as LedgerConfig
 from tests.sim.disk import Disk
 from tests.sim.laws import (
     FEW_TRACES,

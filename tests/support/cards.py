@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agentcost_collector.price import bundled_rate_cards
+from agentcost_collector.price.bundled import bundled_rate_cards
 
 OLD_OUTPUT = 'amount: "0.6", src: g}]'
 """Price of a million output tokens of gpt-4o-mini, as it stands in the bundled card."""

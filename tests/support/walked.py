@@ -8,11 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from agentcost_collector.assemble import unique_spans
-from agentcost_collector.attribute import Config, Policy, Rules, attribute_steps, explain_spans
+from agentcost_collector.assemble.repeats import unique_spans
+from agentcost_collector.attribute.attribute import attribute_steps, explain_spans
+from agentcost_collector.attribute.config import Config
+from agentcost_collector.attribute.policy import Policy
+from agentcost_collector.attribute.rules import Rules
 from agentcost_collector.decode.config import Config as DecodeConfig
 from agentcost_collector.decode.decode import Decoder
-from agentcost_collector.kernel import keep_of
+from agentcost_collector.kept import keep_of
 from agentcost_collector.model.payload import Payload
 from agentcost_collector.model.schemas import SPANS
 from agentcost_collector.normalise import Vocabulary, compile_vocabulary, normalise_spans

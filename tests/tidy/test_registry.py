@@ -5,7 +5,7 @@ import re
 import tomllib
 
 from agentcost_collector.normalise import dialects
-from agentcost_collector.price import load_rate_book
+from agentcost_collector.price.load import load_rate_book
 from tests.support.recordings import ROOT
 
 FOLDER = ROOT / "agentcost_collector" / "normalise" / "dialects"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from agentcost_collector.model.schemas import CHARGES, ENTRIES, SPANS
-from agentcost_collector.report import open_views
+from agentcost_collector.report.views import open_views
 from tests.support.recordings import ROOT
 
 PAGE = (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")

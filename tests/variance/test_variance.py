@@ -9,7 +9,9 @@ from decimal import Decimal
 import pytest
 
 from agentcost_collector.budgets_file import read_budgets
-from agentcost_collector.report import Config, Period, open_views
+from agentcost_collector.report.config import Config
+from agentcost_collector.report.period import Period
+from agentcost_collector.report.views import open_views
 from agentcost_collector.variance import CAUSES, By, variance
 from tests.cli.command import agentcost, refusal
 from tests.report.ledgers import booked, reversed_of, write_ledger

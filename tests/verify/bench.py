@@ -16,9 +16,11 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
 from agentcost_collector.ledger.canonical import Lines, PartHash, slices
+from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.layout import ENTRY_ROWS
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.ledger.rows import read_pieces
 from agentcost_collector.memory import keep_freed_memory
 from agentcost_collector.verify import verify_seals

@@ -16,12 +16,17 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-from agentcost_collector.journal import Journal, JournalReader
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.journal.reader import JournalReader
+from agentcost_collector.journal.writer import Journal
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.model.errors import AgentcostError
 from agentcost_collector.model.schemas import REJECTS
 from agentcost_collector.model.tables import empty
-from agentcost_collector.price import archived_set, bundled_rate_cards, load_rate_book
+from agentcost_collector.price.archived import archived_set
+from agentcost_collector.price.bundled import bundled_rate_cards
+from agentcost_collector.price.load import load_rate_book
 from agentcost_collector.scrub import scrub
 from agentcost_collector.settings import Settings
 from tests.ledger.tables import NOW, entries_table, entry, span, spans_table

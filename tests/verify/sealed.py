@@ -11,8 +11,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
 from agentcost_collector.ledger.layout import short
+from agentcost_collector.ledger.ledger import Ledger
+from agentcost_collector.ledger.reader import LedgerReader
 from tests.ledger.tables import DAY, NOW, entries_table, entry, span, spans_table
 
 JOURNAL = "journal-1"

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from agentcost_collector.ledger import Config, Ledger, LedgerReader
+from agentcost_collector.ledger.config import Config
+from agentcost_collector.ledger.ledger import Ledger
 from agentcost_collector.ledger.log import log_entry
+from agentcost_collector.ledger.reader import LedgerReader
 from agentcost_collector.ledger.seals import file_digest, seal_files
 from agentcost_collector.verify import Finding, verify_seals
 from tests.ledger.tables import DAY, NOW, entries_table, entry, spans_table
