@@ -25,16 +25,14 @@ ORDER BY cost_usd DESC NULLS LAST, feature NULLS LAST, team NULLS LAST, tenant N
 priced: NULL where nothing could; `unpriced_steps` have no price or only part of one."""
 
 _TOTALS = f"""
-SELECT
-    (SELECT sum(cost_usd) FROM ledger),
-    (SELECT sum(cost_usd) FROM steps),
-    (SELECT sum(cost_usd) FROM runs),
-    (SELECT coalesce(sum(sign), 0)::BIGINT FROM ledger),
-    (SELECT count(*) FROM steps),
-    (SELECT coalesce(sum(steps), 0)::BIGINT FROM runs),
-    (SELECT count(*) FROM steps WHERE {NOT_FULLY_PRICED}),
-    (SELECT count(*) FROM steps WHERE {UNATTRIBUTED}),
-    (SELECT sum(cost_usd) FROM steps WHERE {UNATTRIBUTED})"""
+SELECT l.usd, s.usd, r.usd, l.steps, s.steps, r.steps, unpriced, unattributed, unattributed_usd
+FROM (SELECT sum(cost_usd) AS usd, coalesce(sum(sign), 0)::BIGINT AS steps FROM ledger) AS l,
+    (SELECT sum(cost_usd) AS usd, count(*) AS steps,
+        count(*) FILTER ({NOT_FULLY_PRICED}) AS unpriced,
+        count(*) FILTER ({UNATTRIBUTED}) AS unattributed,
+        sum(cost_usd) FILTER ({UNATTRIBUTED}) AS unattributed_usd
+    FROM steps) AS s,
+    (SELECT sum(cost_usd) AS usd, coalesce(sum(steps), 0)::BIGINT AS steps FROM runs) AS r"""
 
 
 @dataclass(frozen=True, slots=True)
