@@ -14,7 +14,7 @@ from agentcost_collector.access.audit import AuditLog
 WRITE = """
 import sys
 from pathlib import Path
-from agentcost_collector.access import AuditLog
+from agentcost_collector.access.audit import AuditLog
 log = AuditLog(Path(sys.argv[1]), bytes_max=5000)
 for n in range(200):
     log.append({"writer": sys.argv[2], "n": n, "text": "x" * (n % 50)})

@@ -253,7 +253,8 @@ def test_another_process_reads_while_this_one_writes(tmp_path, recorded, no_reje
         """
         import sys
         from pathlib import Path
-        from agentcost_collector.journal import Config, JournalReader
+        from agentcost_collector.journal.config import Config
+        from agentcost_collector.journal.reader import JournalReader
         reader = JournalReader.open(Path(sys.argv[1]), Config())
         position = spans = 0
         print("ready", flush=True)

@@ -275,7 +275,9 @@ def test_acknowledged_positions_survive_kill_9(tmp_path, recorded, no_rejects):
         import sys
         from pathlib import Path
         import pyarrow as pa
-        from agentcost_collector.journal import Config, Journal, JournalReader
+        from agentcost_collector.journal.config import Config
+        from agentcost_collector.journal.reader import JournalReader
+        from agentcost_collector.journal.writer import Journal
         from agentcost_collector.model.schemas import REJECTS
         directory, sample = Path(sys.argv[1]), sys.argv[2]
         spans = pa.concat_tables([pa.ipc.open_stream(pa.OSFile(sample)).read_all()] * 3)
