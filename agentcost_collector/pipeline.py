@@ -42,6 +42,10 @@ from agentcost_collector.settle import Settler, settled, slices_of_traces
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2
+_NS_PER_MS = 1_000_000
+_CLOSINGS = 5
+"""So many times in settle_ms what is due closes: a commit of few traces costs what one of many
+does."""
 
 
 @dataclass
@@ -115,12 +119,13 @@ def _follow(
         follower = Follower(journal, ledger, rulebook, settings, metrics, span)
         caretaker = Caretaker(ledger, settings.ledger.compact_every_h)
         while not stop.is_set() and not ledger.wanted:
+            began_s = time.monotonic()
             anchoring.step(time.time_ns(), time.monotonic_ns())
             canary.step(time.time_ns())
-            moved = follower.step(time.time_ns(), time.monotonic_ns())
+            follower.step(time.time_ns(), time.monotonic_ns())
             alerting.look(follower.grown, time.monotonic_ns())
-            if not caretaker.step(time.time_ns(), time.monotonic_ns()) and not moved:
-                stop.wait(settings.poll_ms / 1000)
+            if not caretaker.step(time.time_ns(), time.monotonic_ns()):
+                stop.wait(began_s + settings.poll_ms / 1000 - time.monotonic())
 
 
 class Follower:
@@ -143,6 +148,7 @@ class Follower:
         self._settings = settings
         self._open = OpenTraces(settings.assemble)
         self._received: deque[tuple[int, int]] = deque()  # position and instant of what is open
+        self._closed_ns: int | None = None  # when last, by the steady clock
         self._position = journal.first() - 1
         position = max(ledger.state.get("position", 0), self._position)
         self.progress = Progress(position, journal.spans_through(position))
@@ -156,6 +162,9 @@ class Follower:
         never set: one set back by an hour would keep everything open for an hour.
         """
         read = self._read(steady_ns)
+        if not self._is_time_to_close(steady_ns):
+            self._publish()
+            return read
         closed = self._open.close(steady_ns)
         self._state = {
             **settled(self._state, closed.repeated, closed.repeated),
@@ -172,6 +181,13 @@ class Follower:
             self._journal.trim(below=self._position + 1 if lowest is None else lowest)
         self._publish()
         return read or closed.spans.num_rows > 0
+
+    def _is_time_to_close(self, steady_ns: int) -> bool:
+        every_ns = self._settings.assemble.settle_ms * _NS_PER_MS // _CLOSINGS
+        if self._closed_ns is not None and 0 <= steady_ns - self._closed_ns < every_ns:
+            return False
+        self._closed_ns = steady_ns
+        return True
 
     def grown(self, spans_min: int) -> pa.Table:
         """SPANS so far of open traces with at least so many that have grown since last asked."""
