@@ -12,6 +12,9 @@ import pyarrow as pa
 
 from agentcost_collector.model.errors import ConfigError, CorruptionError
 
+MEMORY_LIMIT = "2GiB"
+"""That a connection for queries may take."""
+
 _BATCH_ROWS = 10_000
 
 
@@ -102,7 +105,14 @@ class _Watch:
     def refusal(self, error: Exception) -> ConfigError:
         """What to tell of an error, which may be our own interruption."""
         self.end()
-        return self._too_long() if self._is_over else ConfigError(sentence(error))
+        if self._is_over:
+            return self._too_long()
+        if "Out of Memory" in str(error):
+            return ConfigError(
+                f"the query needs more than {MEMORY_LIMIT} of memory; ask for fewer days or"
+                " columns, or run `agentcost rollup` first where it reads `days` or `hours`"
+            )
+        return ConfigError(sentence(error))
 
     def end(self) -> None:
         """The query is over."""

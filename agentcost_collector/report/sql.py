@@ -32,6 +32,7 @@ SEALS = {
 }
 """Columns of the view `seals`."""
 _PARTITIONS = {"environment": "VARCHAR", "date": "DATE"}
+_STEP_KEY = ("date", "trace_id", "step_id")
 _STEP_COLUMNS = [name for name in ENTRIES.names if name not in _BOOKING]
 
 LEDGER_COLUMNS = ENTRIES
@@ -84,19 +85,26 @@ def seals_view(files: Sequence[str]) -> str:
 
 
 def steps_view() -> str:
-    """What stands. Only steps that were ever reversed are grouped; the rest pass as they are."""
+    """What stands. Only steps that were ever reversed are grouped; the rest pass as they are.
+
+    A reversal is filed under the day and the trace of what it reverses. Joins, not ANTI and SEMI
+    joins: what a query asks of these columns is then asked of both sides, so that a run or a day is
+    found without reading the others.
+    """
     unsigned = ", ".join(
         f"CASE WHEN sign < 0 THEN -{name} ELSE {name} END AS {name}" if name in SIGNED else name
         for name in _STEP_COLUMNS
     )
     columns = ", ".join(_STEP_COLUMNS)
+    corrected = f"(SELECT DISTINCT {', '.join(_STEP_KEY)} FROM ledger WHERE sign < 0)"
+    same = " AND ".join(f"entry.{name} = reversed.{name}" for name in _STEP_KEY)
     return f"""
 CREATE VIEW steps AS
-WITH corrected AS (SELECT DISTINCT step_id FROM ledger WHERE sign < 0)
-SELECT {columns} FROM ledger ANTI JOIN corrected USING (step_id)
+SELECT {", ".join(f"entry.{name}" for name in _STEP_COLUMNS)}
+FROM ledger AS entry LEFT JOIN {corrected} AS reversed ON {same} WHERE reversed.step_id IS NULL
 UNION ALL
 SELECT {columns}
-FROM (SELECT {unsigned}, sign FROM ledger SEMI JOIN corrected USING (step_id))
+FROM (SELECT {unsigned}, sign FROM ledger JOIN {corrected} USING ({", ".join(_STEP_KEY)}))
 GROUP BY {columns}
 HAVING sum(sign) <> 0"""
 

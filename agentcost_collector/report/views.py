@@ -16,7 +16,7 @@ from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql
 from agentcost_collector.report.config import Config
 from agentcost_collector.report.cubes import Cubes
-from agentcost_collector.report.query import sentence
+from agentcost_collector.report.query import MEMORY_LIMIT, sentence
 
 RATES = pa.schema(
     [
@@ -54,8 +54,6 @@ BUDGETS = pa.schema(
     ]
 )
 """Row = one budget."""
-
-MEMORY_LIMIT = "2GiB"
 
 _LEDGER_FOLDER = "ledger"
 _OURS = {

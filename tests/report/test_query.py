@@ -75,3 +75,9 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
     first = reader.read_next_batch()
     assert isinstance(first, pa.RecordBatch)
     assert first.column("x")[0].as_py() == 0
+
+
+def test_a_query_that_needs_too_much_memory_says_what_to_do(tmp_path: Path) -> None:
+    """What DuckDB says of it (spilling, another storage) helps nobody here."""
+    with pytest.raises(ConfigError, match="more than 2GiB of memory; ask for fewer days"):
+        select(open_views(tmp_path), "SELECT list(range) FROM range(400_000_000)").read_all()
