@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentcost_collector.cli.child import Child
+from agentcost_collector.cli.children import RECEIVER
 from agentcost_collector.cli.options import (
     ConfigOption,
     DataOption,
@@ -14,6 +17,9 @@ from agentcost_collector.cli.options import (
     settings_from,
     writing,
 )
+
+if TYPE_CHECKING:
+    from agentcost_collector.settings import Settings
 
 GrpcOption = Annotated[
     str | None,
@@ -47,11 +53,26 @@ def serve(
 
     Stops cleanly on Ctrl-C or SIGTERM. What it has acknowledged is safe however it ends.
     """
+    with Child(RECEIVER) as receiver:  # it imports while this process looks at all files
+        settings = _checked(config, data, grpc, http, rate_cards, policy)
+        from agentcost_collector.cli.supervisor import Supervisor
+
+        code = Supervisor(settings, receiver).run()
+    raise typer.Exit(code)
+
+
+def _checked(
+    config: Path | None,
+    data: Path | None,
+    grpc: str | None,
+    http: str | None,
+    rate_cards: list[Path] | None,
+    policy: Path | None,
+) -> Settings:
+    """The settings, when every file that they name can be used: what is broken is told before
+    anything listens."""
     from agentcost_collector.alert.doors import doors_of
-    from agentcost_collector.budgets_file import read_budgets
-    from agentcost_collector.cli.supervisor import Supervisor
     from agentcost_collector.policy_file import read_policy
-    from agentcost_collector.price.load import load_rate_book
     from agentcost_collector.self_trace import check
     from agentcost_collector.telemetry import configure_logging
     from agentcost_collector.user_id_key import read_user_id_key
@@ -61,12 +82,17 @@ def serve(
     settings = writing(
         settings_from(config, data, rate_cards, policy=policy, receive=receive or None)
     )
-    load_rate_book(settings.rate_card_directories())  # a broken one is told before anything listens
+    if settings.rate_cards:  # those that come with this are tested; reading them takes a while
+        from agentcost_collector.price.load import load_rate_book
+
+        load_rate_book(settings.rate_card_directories())
     read_policy(settings.policy).rules()
     if settings.budgets:
+        from agentcost_collector.budgets_file import read_budgets
+
         read_budgets(settings.budgets)
     read_user_id_key(settings.decode.user_id_key_file)
     check(settings.self_trace, settings.listening())
     doors_of(settings.alerts)
     configure_logging(settings.log_level)
-    raise typer.Exit(Supervisor(settings).run())
+    return settings

@@ -12,14 +12,14 @@ import math
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 import structlog
 
-from agentcost_collector.cli.children import PIPELINE, RECEIVER, STOP_S
+from agentcost_collector.cli.child import Child
+from agentcost_collector.cli.children import PIPELINE, STOP_S
 from agentcost_collector.settings import Settings
 
 _BACKOFF_S_MIN = 1.0
@@ -30,44 +30,13 @@ _USAGE = 2  # exit code of a child that refuses its settings
 _log = structlog.get_logger(__name__)
 
 
-class _Child:
-    """A running process of ours. Its stdout ends when it does."""
-
-    def __init__(self, command: str, settings: str) -> None:
-        self.name = command.strip("_")
-        self.started = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "agentcost_collector.cli", command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the supervisor alone
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self.out = self._process.stdout
-        with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code will tell
-            self._process.stdin.write(settings.encode() + b"\n")
-            self._process.stdin.flush()
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def wait(self) -> int:
-        """The exit code, negative for a signal; lets go of the pipes."""
-        code = self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate()
-        return code
-
-
 class Supervisor:
     """Runs the service in this process's children."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, receiver: Child) -> None:
+        """`receiver` waits for its settings."""
         self._settings = settings
+        self._receiver = receiver
         self._inherited = settings.model_dump_json()
         self._selector = selectors.DefaultSelector()
         self._pipeline_starts = 0
@@ -77,8 +46,8 @@ class Supervisor:
         """Blocks until a signal or a failure that restarting cannot help; the exit code."""
         with _signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
-            receiver = self._start(RECEIVER)
-            pipeline: _Child | None = None
+            receiver = self._started(self._receiver)
+            pipeline: Child | None = None
             start_at = math.inf  # once the receiver listens there is a journal to follow
             while True:
                 idle = pipeline is not None or start_at == math.inf
@@ -102,16 +71,16 @@ class Supervisor:
                 elif pipeline is None and time.monotonic() >= start_at:
                     pipeline = self._start_pipeline()
 
-    def _start(self, command: str) -> _Child:
-        child = _Child(command, self._inherited)
+    def _started(self, child: Child) -> Child:
+        child.go_on(self._inherited)
         self._selector.register(child.out, selectors.EVENT_READ)
         return child
 
-    def _start_pipeline(self) -> _Child:
+    def _start_pipeline(self) -> Child:
         self._pipeline_starts += 1
-        return self._start(PIPELINE)
+        return self._started(Child(PIPELINE))
 
-    def _announced(self, receiver: _Child) -> bool:
+    def _announced(self, receiver: Child) -> bool:
         line = receiver.out.readline()
         if line:
             listening = json.loads(line)
@@ -119,20 +88,20 @@ class Supervisor:
             sys.stdout.flush()
         return bool(line)
 
-    def _fail(self, receiver: _Child, others: list[_Child | None], signals: int) -> int:
+    def _fail(self, receiver: Child, others: list[Child | None], signals: int) -> int:
         """The receiver has ended by itself. It has said why, unless a signal ended it."""
         code = self._ended(receiver)
         self._stop(others, signals)
         return _USAGE if code == _USAGE else 1
 
-    def _ended(self, child: _Child) -> int:
+    def _ended(self, child: Child) -> int:
         self._selector.unregister(child.out)
         code = child.wait()
         if code != _USAGE:  # then it has written a sentence
             _log.error("process_ended", process=child.name, exit_code=code)
         return code
 
-    def _next_backoff_s(self, pipeline: _Child) -> float:
+    def _next_backoff_s(self, pipeline: Child) -> float:
         if time.monotonic() - pipeline.started >= _STEADY_S:
             self._backoff_s = _BACKOFF_S_MIN
         wait_s = self._backoff_s
@@ -140,7 +109,7 @@ class Supervisor:
         _log.warning("restarting", process=pipeline.name, in_s=wait_s)
         return wait_s
 
-    def _stop(self, children: list[_Child | None], signals: int) -> None:
+    def _stop(self, children: list[Child | None], signals: int) -> None:
         """One after the other in the given order; a second signal or STOP_S ends the patience."""
         for child in children:
             if child is None:
@@ -152,7 +121,7 @@ class Supervisor:
             self._selector.unregister(child.out)
             child.wait()
 
-    def _sees_end(self, child: _Child, signals: int) -> bool:
+    def _sees_end(self, child: Child, signals: int) -> bool:
         deadline = time.monotonic() + STOP_S
         while (left_s := deadline - time.monotonic()) > 0:
             ready = {key.fileobj for key, _ in self._selector.select(left_s)}

@@ -14,9 +14,9 @@ from agentcost_collector.ledger.disk import make_directory, sync
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.report.config import Config
 from agentcost_collector.report.cubes import DAYS, HOURS, Cubes, hours_of, sums
-from agentcost_collector.report.query import sentence
+from agentcost_collector.report.query import MEMORY_LIMIT, sentence
 from agentcost_collector.report.sql import quoted
-from agentcost_collector.report.views import MEMORY_LIMIT, create_tables, snapshot_of
+from agentcost_collector.report.views import create_tables, snapshot_of
 
 _KEPT_NS = 3600 * 10**9
 """A reader may have listed a cube just before it was replaced."""

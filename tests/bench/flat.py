@@ -21,11 +21,12 @@ from rich.table import Table
 
 from agentcost_collector.ledger.reader import LedgerReader
 from tests.bench.service import SOON, Service, serving
-from tests.support.amplify import GAP_NS, START_NS, amplify
+from tests.support.amplify import GAP_NS, amplify
 from tests.support.recordings import MEASURED
 
 CHUNK = 200_000
 NEVER_CLOSED = {"assemble__idle_ms": str(24 * 3600 * 1000), "assemble__age_ms_max": "86400000"}
+_BEGIN_NS = time.time_ns()
 _CHUNK_NS = CHUNK * GAP_NS // 10  # runs have more than ten spans
 
 
@@ -89,7 +90,7 @@ _COMPLETE = tuple(name for name in MEASURED if name not in _NEVER_COMPLETE)
 
 
 def _took_us(service: Service, recordings: tuple[str, ...], number: int) -> float:
-    start_ns = START_NS + number * _CHUNK_NS
+    start_ns = _BEGIN_NS + number * _CHUNK_NS
     bodies = list(amplify(recordings, CHUNK, seed=number, start_ns=start_ns))
     begin_s = time.monotonic()
     cost = service.take(bodies)

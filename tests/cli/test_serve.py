@@ -192,3 +192,33 @@ def test_a_wrong_file_of_budgets_is_told_before_anything_listens(tmp_path: Path)
     assert f"{tmp_path / 'budgets.yaml'}:" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "data" / "journal").exists()
+
+
+@pytest.mark.parametrize("what", ["policy", "rate-cards"])
+def test_a_wrong_file_leaves_nothing_behind(tmp_path: Path, what: str) -> None:
+    """The receiver, which starts beside the reading of files, is gone with the sentence."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "wrong.yaml").write_text("wrong: [")
+    named = folder if what == "rate-cards" else folder / "wrong.yaml"
+    mark = f"MARK_{os.getpid()}_{what.upper()}"
+    process = subprocess.run(
+        [*COMMAND, "serve", "--data", str(tmp_path / "data"), f"--{what}", str(named)],
+        capture_output=True,
+        text=True,
+        env=environment(**{mark: "1"}),
+        timeout=WAIT_S,
+    )
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("agentcost: ")
+    assert process.stderr.count("\n") == 1
+    assert not [pid for pid, marks in _environments() if mark.encode() in marks]
+
+
+def _environments() -> Iterator[tuple[int, bytes]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "environ").read_bytes()
+            except OSError:
+                continue
