@@ -72,11 +72,15 @@ class Lookup:
         self._index.close()
 
     def add(self, spans: pa.Table, entries: pa.Table, group: Group) -> None:
-        """Note a commit of SPANS and ENTRIES; forget what left the window."""
+        """Note a commit of SPANS and ENTRIES; forget what left the window, which ends with the
+        oldest of these spans: they may have waited in the journal while nothing was settled."""
         ids = pa.chunked_array([*spans["trace_id"].chunks, *entries["trace_id"].chunks])
         self._note(pc.unique(ids), spans, group)
-        cut = group.until_ns - self._config.reopen_window_h * HOUR_NS
-        self._index.prune(cut, self._config.index_traces_max)
+        received_ns = pc.min(spans["received_at_ns"]).as_py()
+        until_ns = group.until_ns if received_ns is None else min(group.until_ns, received_ns)
+        self._index.prune(
+            until_ns - self._config.reopen_window_h * HOUR_NS, self._config.index_traces_max
+        )
 
     def _note(self, trace_ids: pa.Array, spans: pa.Table, group: Group) -> None:
         """Index traces that have rows in a group, and what its spans link to.

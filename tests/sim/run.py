@@ -32,6 +32,7 @@ from tests.sim.senders import ATTEMPTS_MAX, Request, cut, encode
 from tests.sim.truth import (
     DAY_NS,
     EPOCH_NS,
+    HOUR_NS,
     SECOND_NS,
     SERVICES,
     Span,
@@ -41,7 +42,6 @@ from tests.sim.truth import (
     write_policy,
 )
 
-HOUR_NS = 3600 * SECOND_NS
 SETTLE_S, IDLE_S, AGE_S = 5, 60, 600
 _GAPS_NS = (
     *(seconds * SECOND_NS for seconds in (1, 2, SETTLE_S + 1, IDLE_S + 1, AGE_S)),
@@ -360,11 +360,12 @@ class Simulation:
         machine = self._machine
         changed = len(self._editions) + len(self._renamed) > 2
         restated = self._source.random() < 0.3
-        linking = {trace.trace_id for trace in self._traces if trace.root.link}
+        far = self._auditor.is_out_of_reach
+        unsure = {trace.trace_id for trace in self._traces if trace.root.link or far(trace)}
         if restated:
             done = machine.restate(0)
             self._note(f"restated {done.spans} {done.entries}")
-            if not changed and (unexpected := restated_traces(machine) - linking):
+            if not changed and (unexpected := restated_traces(machine) - unsure):
                 raise BrokenLawError(f"restating without a change books {unexpected} anew")
             assert machine.turn()
             self._audit({max(self._editions)}, {max(self._renamed)}, restated=True)
@@ -372,5 +373,4 @@ class Simulation:
             kept = machine.journaled.keys() | machine.replayed
             spans = [span for key, span in self._sent.items() if key in kept]
             body = encode(self._source, spans, 0)
-            unsure = set() if restated else linking
-            compare_with_a_run_in_time(machine, spans, body, unsure)
+            compare_with_a_run_in_time(machine, spans, body, set() if restated else unsure)

@@ -14,7 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 
 SECOND_NS = 10**9
-DAY_NS = 86_400 * SECOND_NS
+HOUR_NS = 3600 * SECOND_NS
+DAY_NS = 24 * HOUR_NS
 EPOCH_NS = 1_780_272_000 * SECOND_NS  # 2026-06-01T00:00:00Z
 RAISE_NS = EPOCH_NS + DAY_NS  # prices of alpha rise here
 
