@@ -80,6 +80,21 @@ def test_a_trace_found_by_scanning_is_known_by_its_links_too(tmp_path):
         assert ledger.linking(asked)["trace_id"].to_pylist() == ids(1).to_pylist()
 
 
+def test_a_backlog_is_within_reach_of_what_was_settled_when_it_came(tmp_path):
+    """What waited in the journal for two days finds links to it that were stored before, also
+    after the first commit of the backlog, of which the window was long over."""
+    linked = [{"trace_id": "e" * 32, "span_id": "a" * 16}]
+    asked = pa.array(["e" * 32])
+    with opened(tmp_path) as ledger:
+        first = {**span(1, 0, start_ns=NOW - 60 * 10**9), "links": linked}
+        ledger.commit(spans_table([first]), entries_table([entry(1, 0)]), {"position": 1}, NOW)
+        for waiting in range(2, 5):
+            commit(ledger, waiting, 0, NOW + 50 * HOUR, start_ns=NOW + waiting * 60 * 10**9)
+            assert ledger.linking(asked)["trace_id"].to_pylist() == ids(1).to_pylist()
+        commit(ledger, 5, 0, NOW + 51 * HOUR)
+        assert not ledger.linking(asked).num_rows
+
+
 def test_one_old_trace_does_not_make_the_new_ones_search(tmp_path, monkeypatch):
     """With a start for each trace, only files of the old trace's days are opened."""
     with aged(tmp_path) as ledger:
