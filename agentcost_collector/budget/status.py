@@ -19,6 +19,7 @@ from agentcost_collector.model.money import USD, round_half_even
 from agentcost_collector.model.money import usd as decimal_of
 from agentcost_collector.model.printable import amount
 from agentcost_collector.report.config import Config
+from agentcost_collector.report.cubes import BY_PAYER
 from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import ALL_TOKENS, token_sum
@@ -141,12 +142,12 @@ def _spent(
     mine = " AND ".join([*(f"{tag} = ${tag}" for tag in scope), "true"])
     beside = "environment = $environment" if "environment" in scope else "true"
     query = f"""
-SELECT CAST(coalesce({_SPENT[budget.measure]}, 0) AS DECIMAL(38,12)) FROM days
+SELECT CAST(coalesce({_SPENT[budget.measure]}, 0) AS DECIMAL(38,12)) FROM {BY_PAYER}
     WHERE {period.where} AND {mine}"""
     others = f"""
 SELECT coalesce(sum(steps) FILTER (cost_status IN ('unpriced', 'partial') AND {mine}), 0),
     coalesce(sum(cost_usd) FILTER (feature IS NULL AND {beside}), 0)
-FROM days WHERE {period.where}"""
+FROM {BY_PAYER} WHERE {period.where}"""
     ((spent,),) = connection.execute(query, scope).fetchall()
     ((unpriced, unattributed),) = connection.execute(others, scope).fetchall()
     return spent, int(unpriced), unattributed

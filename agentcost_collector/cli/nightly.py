@@ -212,14 +212,15 @@ def _budgets(night: _Night, step: Step) -> None:
 
 def _variance(night: _Night, step: Step) -> None:
     from agentcost_collector.report.views import open_views
-    from agentcost_collector.variance import By, variance
+    from agentcost_collector.variance import By, Compared, variance
 
     calendar = night.settings.report
     before = night.period.before(calendar)
     rows = 0
     with open_views(night.settings.data, config=calendar) as connection:
+        compared = Compared(connection, night.period, before)
         for by in By:
-            table = variance(connection, night.period, before, by, calendar, night.budgets)
+            table = variance(compared, by, calendar, night.budgets)
             _write_table(night.folder, f"variance-{by}", table)
             rows += table.num_rows
     step.facts = {"rows": rows, "compared_with": before.name}

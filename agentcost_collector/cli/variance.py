@@ -76,6 +76,7 @@ def variance(
     from agentcost_collector.report.period import Period, day_of
     from agentcost_collector.report.views import open_views
     from agentcost_collector.variance import By as Rows
+    from agentcost_collector.variance import Compared
     from agentcost_collector.variance import variance as between
 
     settings = reading(settings_from(config, data, budgets=budgets))
@@ -88,9 +89,8 @@ def variance(
     if against not in (_BUDGET, _LAST):
         before = Period.parse(against, settings.report, today)
     with open_views(settings.data, config=settings.report) as connection:
-        table = between(
-            connection, this, before, Rows(by), settings.report, known, against == _BUDGET
-        )
+        compared = Compared(connection, this, before)
+        table = between(compared, Rows(by), settings.report, known, against == _BUDGET)
     write = {
         Format.TABLE: formats.write_table,
         Format.CSV: formats.write_csv,

@@ -17,7 +17,7 @@ import pyarrow as pa
 from agentcost_collector.explain.drivers import Driver
 from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.report.config import Config
-from agentcost_collector.report.cubes import entries_of
+from agentcost_collector.report.cubes import BY_PAYER, entries_of
 from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import sentence
 from agentcost_collector.report.sql import ALL_TOKENS, NOT_FULLY_PRICED, UNATTRIBUTED, token_sum
@@ -52,7 +52,7 @@ def features_of(connection: duckdb.DuckDBPyConnection, period: Period) -> pa.Tab
 SELECT feature, CAST(sum(steps) AS BIGINT) AS steps, sum(cost_usd) AS cost_usd,
     CAST(coalesce(sum(steps) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced_steps,
     CAST(coalesce(sum(steps) FILTER ({UNATTRIBUTED}), 0) AS BIGINT) AS unattributed_steps
-FROM days WHERE {period.where} GROUP BY feature
+FROM {BY_PAYER} WHERE {period.where} GROUP BY feature
 ORDER BY cost_usd DESC NULLS LAST, feature NULLS LAST""",
         [],
     )

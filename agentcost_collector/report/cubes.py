@@ -2,17 +2,19 @@
 
     <data>/rollups/date=2026-05-28/hours-<digest>.parquet
                                    days-<digest>.parquet
+                                   days_by_payer-<digest>.parquet
+                                   days_by_work-<digest>.parquet
 
 A cube holds the sums of the entries of one day of the ledger and is named by a digest of the names
-of exactly the files that it sums. Whoever has a snapshot of the ledger so knows which cubes are
-right, and sums the entries of the other days itself: nothing can be out of date, and to roll up is
-only to make the next question cheaper.
+of exactly the files that it sums. The last two have fewer columns, and so far fewer rows. Whoever
+has a snapshot of the ledger so knows which cubes are right, and sums the entries of the other days
+itself: nothing can be out of date, and to roll up is only to make the next question cheaper.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,7 +30,7 @@ from agentcost_collector.report.period import Period
 from agentcost_collector.report.sql import quoted
 
 FOLDER = "rollups"
-HOURS, DAYS = "hours", "days"
+HOURS, DAYS, BY_PAYER, BY_WORK = "hours", "days", "days_by_payer", "days_by_work"
 
 DIMENSIONS = (
     *TAGS,
@@ -52,7 +54,7 @@ CUBE = pa.schema(
     ]
 )
 """Row = standing steps of one hour that are alike in DIMENSIONS, and what they add up to. Hours and
-days are those of the organisation's time zone. `days` has the same rows without `hour`."""
+days are those of the organisation's time zone. The other cubes lack some columns."""
 
 _FORMAT = 1
 """Of cube files: those of another one are made again."""
@@ -60,6 +62,16 @@ _FORMAT = 1
 _ALLOCATED = f"(kind IS NOT DISTINCT FROM {quoted(ALLOCATED)})"
 _WHEN = ("hour", "day")
 _MEASURES = [name for name in CUBE.names if name not in (*_WHEN, *DIMENSIONS)]
+_DAILY = ("day", *DIMENSIONS)
+_KEYS = {
+    HOURS: ("hour", *_DAILY),
+    DAYS: _DAILY,
+    # there are many tenants, and most of them do most kinds of work each day
+    BY_PAYER: ("day", *TAGS, "unattributed_reason", "cost_status"),
+    BY_WORK: tuple(name for name in _DAILY if name != "tenant"),
+}
+"""What the rows of each cube are alike in."""
+CUBES = tuple(_KEYS)
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Cubes:
             files.setdefault(_day(file), []).append(file)
         digests = {day: _digest(of_day, config) for day, of_day in sorted(files.items())}
         cubes = cls(folder, config, digests, files, ())
-        there = [day for day in digests if all(p.exists() for p in cubes.paths(day))]
+        there = [day for day in digests if all(cubes.path(n, day).exists() for n in CUBES)]
         return cls(folder, config, digests, files, there)
 
     @property
@@ -92,27 +104,20 @@ class Cubes:
         """Days whose entries have to be summed."""
         return sorted(self.digests.keys() - set(self.fresh))
 
-    def paths(self, day: str) -> tuple[Path, Path]:
-        """Files of the hours and the days of one day of the ledger."""
-        hours, days = (
-            self.folder / f"date={day}" / f"{name}-{self.digests[day]}.parquet"
-            for name in (HOURS, DAYS)
-        )
-        return hours, days
+    def path(self, name: str, day: str) -> Path:
+        """File of a cube of one day of the ledger."""
+        return self.folder / f"date={day}" / f"{name}-{self.digests[day]}.parquet"
 
     def views(self) -> list[str]:
-        """SQL of the views `hours` and `days`, over the cubes that are right and `ledger`."""
-        return [
-            f"CREATE VIEW {name} AS {self._rows(name, number)}"
-            for number, name in enumerate((HOURS, DAYS))
-        ]
+        """SQL of the view of each of CUBES, over the files that are right and `ledger`."""
+        return [f"CREATE VIEW {name} AS {self._rows(name)}" for name in CUBES]
 
     def readable(self) -> list[str]:
         """All files that `views` reads besides the ledger's."""
-        return [str(path) for day in self.fresh for path in self.paths(day)]
+        return [str(self.path(name, day)) for day in self.fresh for name in CUBES]
 
-    def _rows(self, name: str, number: int) -> str:
-        listed = ", ".join(quoted(str(self.paths(day)[number])) for day in self.fresh)
+    def _rows(self, name: str) -> str:
+        listed = ", ".join(quoted(str(self.path(name, day))) for day in self.fresh)
         stored = f"SELECT {', '.join(columns(name))} FROM read_parquet([{listed}])"
         dates = ", ".join(f"DATE {quoted(day)}" for day in self.stale)
         entries = f"ledger WHERE date IN ({dates})" if dates else "ledger WHERE false"
@@ -121,8 +126,14 @@ class Cubes:
 
 
 def columns(name: str) -> list[str]:
-    """Columns of HOURS or DAYS."""
-    return [column for column in CUBE.names if name == HOURS or column != "hour"]
+    """Columns of one of CUBES."""
+    return [*_KEYS[name], *_MEASURES]
+
+
+def days_with(dimensions: Iterable[str]) -> str:
+    """The cube of days with the fewest rows that has all of these columns."""
+    wanted = {"day", *dimensions}
+    return next(name for name in (BY_PAYER, BY_WORK, DAYS) if wanted <= set(_KEYS[name]))
 
 
 def hours_of(entries: str, config: Config) -> str:
@@ -156,13 +167,13 @@ def entries_of(period: Period, config: Config) -> str:
 
 
 def sums(name: str, rows: str) -> str:
-    """SQL of HOURS or DAYS from `hours_of` some entries, or from rows of HOURS.
+    """SQL of one of CUBES from `hours_of` some entries, or from rows of a cube with its columns.
 
     What was reversed within a group is gone from it: then no step of it stands.
     """
-    keys = [column for column in columns(name) if column not in _MEASURES]
     added = [f"CAST(sum({column}) AS {_sql_type(column)}) AS {column}" for column in _MEASURES]
-    return f"SELECT {', '.join(keys + added)} FROM {rows} GROUP BY ALL HAVING sum(steps) <> 0"
+    listed = ", ".join([*_KEYS[name], *added])
+    return f"SELECT {listed} FROM {rows} GROUP BY ALL HAVING sum(steps) <> 0"
 
 
 def _ended(first: date, until: date) -> str:

@@ -13,7 +13,17 @@ import duckdb
 from agentcost_collector.ledger.disk import make_directory, sync
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.report.config import Config
-from agentcost_collector.report.cubes import DAYS, HOURS, Cubes, hours_of, sums
+from agentcost_collector.report.cubes import (
+    BY_PAYER,
+    BY_WORK,
+    CUBES,
+    DAYS,
+    HOURS,
+    Cubes,
+    columns,
+    hours_of,
+    sums,
+)
 from agentcost_collector.report.query import MEMORY_LIMIT, sentence
 from agentcost_collector.report.sql import quoted
 from agentcost_collector.report.views import create_tables, snapshot_of
@@ -54,22 +64,25 @@ def roll_up(
 
 def _make(connection: duckdb.DuckDBPyConnection, cubes: Cubes, day: str, now_ns: int) -> None:
     entries = hours_of(f"ledger WHERE date = DATE {quoted(day)}", cubes.config)
-    hours, days = cubes.paths(day)
+    made = {name: cubes.path(name, day) for name in CUBES}
+    folder = made[HOURS].parent
     try:
-        make_directory(hours.parent)
-        _write(connection, sums(HOURS, entries), "hour", hours)
-        _write(connection, sums(DAYS, f"read_parquet({quoted(str(hours))})"), "day", days)
-        _remove_replaced(hours.parent, {hours, days}, now_ns)
+        make_directory(folder)
+        for name, source in ((HOURS, None), (DAYS, HOURS), (BY_PAYER, DAYS), (BY_WORK, DAYS)):
+            rows = f"read_parquet({quoted(str(made[source]))})" if source else entries
+            _write(connection, name, rows, made[name])
+        _remove_replaced(folder, set(made.values()), now_ns)
     except OSError as fault:
-        raise TransientError(f"{hours.parent} cannot be written: {fault.strerror}") from fault
+        raise TransientError(f"{folder} cannot be written: {fault.strerror}") from fault
 
 
-def _write(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, name: str, rows: str, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    order = [key for key in ("hour", "day", "team", "feature", "model") if key in columns(name)]
     try:
         connection.execute(
-            f"COPY ({query} ORDER BY {order}, team, feature, model) TO {quoted(str(temporary))}"
-            " (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY ({sums(name, rows)} ORDER BY {', '.join(order)})"
+            f" TO {quoted(str(temporary))} (FORMAT parquet, COMPRESSION zstd)"
         )
         sync(temporary)
         temporary.rename(path)

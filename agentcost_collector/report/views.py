@@ -15,7 +15,7 @@ from agentcost_collector.model.errors import ConfigError, CorruptionError
 from agentcost_collector.model.money import USD
 from agentcost_collector.report import sql
 from agentcost_collector.report.config import Config
-from agentcost_collector.report.cubes import Cubes
+from agentcost_collector.report.cubes import CUBES, Cubes
 from agentcost_collector.report.query import MEMORY_LIMIT, sentence
 
 RATES = pa.schema(
@@ -63,8 +63,7 @@ _OURS = {
     "sessions",
     "chargeback",
     "unattributed",
-    "hours",
-    "days",
+    *CUBES,
     "spans",
     "rates",
     "budgets",

@@ -5,6 +5,6 @@ up to its change, to the last digit. The method is on docs/variance.md.
 """
 
 from agentcost_collector.variance.causes import CAUSES, Branches, causes
-from agentcost_collector.variance.variance import VARIANCE, By, variance
+from agentcost_collector.variance.variance import VARIANCE, By, Compared, variance
 
-__all__ = ["CAUSES", "VARIANCE", "Branches", "By", "causes", "variance"]
+__all__ = ["CAUSES", "VARIANCE", "Branches", "By", "Compared", "causes", "variance"]

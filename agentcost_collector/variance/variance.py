@@ -20,8 +20,9 @@ from agentcost_collector.model.errors import CorruptionError
 from agentcost_collector.model.money import PICO, USD, pico, picos, usd
 from agentcost_collector.model.tables import codes
 from agentcost_collector.report.config import Config
+from agentcost_collector.report.cubes import days_with
 from agentcost_collector.report.period import Period
-from agentcost_collector.report.query import sentence
+from agentcost_collector.report.query import hold, sentence
 from agentcost_collector.report.sql import NOT_FULLY_PRICED, quoted
 from agentcost_collector.variance.causes import BASE, CAUSES, HEAD, Branches, causes
 
@@ -79,24 +80,73 @@ class _Trees:
     """Steps without a full price, trees x 2."""
 
 
+class Compared:
+    """Days of two periods, read once for all that is asked of them. CorruptionError where the
+    ledger cannot be read.
+
+    They are the table `compared` of the connection, so one of these lives at a time.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, period: Period, before: Period
+    ) -> None:
+        self.connection, self.period, self.before = connection, period, before
+        try:
+            hold(connection, "compared", self._query())
+        except duckdb.Error as fault:
+            raise CorruptionError(f"the ledger cannot be read: {sentence(fault)}") from fault
+
+    def dearest(self, column: str, most: int) -> str:
+        """SQL of a column, in which only the dearest of both periods have their names."""
+        query = f"""
+SELECT {column} FROM {days_with([column])} WHERE {self._where} AND {column} IS NOT NULL
+GROUP BY {column} ORDER BY sum(cost_usd) DESC NULLS LAST, {column} LIMIT {most + 1}"""
+        found = [row[0] for row in self.connection.execute(query).fetchall()]
+        if len(found) <= most:
+            return column
+        listed = ", ".join(quoted(name) for name in found[:most])
+        named = f"{column} IN ({listed}) OR {column} IS NULL"
+        return f"CASE WHEN {named} THEN {column} ELSE '{OTHER}' END"
+
+    @property
+    def _where(self) -> str:
+        return f"({self.before.where} OR {self.period.where})"
+
+    def _query(self) -> str:
+        sums = [
+            "sum(steps) AS steps",
+            f"sum(steps) FILTER ({NOT_FULLY_PRICED}) AS unpriced",
+            *(
+                f"{' + '.join(f'coalesce(sum({n}), 0)' for n in names)} AS {of}_tokens"
+                for of, names in _CLASSES.items()
+            ),
+            *(f"sum({of}_cost_usd) AS {of}_usd" for of in _CLASSES),
+            "sum(cost_usd) AS usd",
+        ]
+        return f"""
+SELECT feature, team, {self.dearest("tenant", ROWS_MAX)} AS tenant, kind, tool, provider, model,
+    {self.period.where} AS is_head, coalesce(status = 'error', false) AS failed,
+    {", ".join(sums)}
+FROM days WHERE {self._where} GROUP BY ALL"""
+
+
 def variance(
-    connection: duckdb.DuckDBPyConnection,
-    period: Period,
-    before: Period,
+    compared: Compared,
     by: By,
     config: Config,
     budgets: Budgets | None = None,
     against_budget: bool = False,
 ) -> pa.Table:
-    """VARIANCE of `period` against the period `before`, or against its budget.
+    """VARIANCE of a period against the one before, or against its budget.
 
     A budget is taken as a plan to do what was done `before`, as much of it as the cap pays for; a
     row without one is compared with `before`. CorruptionError where the ledger cannot be read.
     """
     try:
-        trees = _trees(connection, (before, period), by)
+        trees = _trees(compared, by)
     except duckdb.Error as fault:
         raise CorruptionError(f"the ledger cannot be read: {sentence(fault)}") from fault
+    period = compared.period
     caps = {getattr(b, by): b for b in _tied(budgets, by, period, config)}
     costs = trees.branches.cost()
     plans = [
@@ -165,31 +215,21 @@ def _total(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return total | {name: sum(row[name] for row in rows) for name in counts}
 
 
-def _trees(connection: duckdb.DuckDBPyConnection, periods: Sequence[Period], by: By) -> _Trees:
+def _trees(compared: Compared, by: By) -> _Trees:
     """A leaf for each branch that either period has."""
+    counts = ["steps", "unpriced", *(f"{of}_tokens" for of in _CLASSES)]
+    costs = [*(f"{of}_usd" for of in _CLASSES), "usd"]
     sums = [
-        "CAST(sum(steps) AS BIGINT) AS steps",
-        f"CAST(coalesce(sum(steps) FILTER ({NOT_FULLY_PRICED}), 0) AS BIGINT) AS unpriced",
-        *(
-            f"CAST({' + '.join(f'coalesce(sum({n}), 0)' for n in names)} AS BIGINT) AS {of}_tokens"
-            for of, names in _CLASSES.items()
-        ),
-        *(f"coalesce(sum({of}_cost_usd), 0) AS {of}_usd" for of in _CLASSES),
-        "coalesce(sum(cost_usd), 0) AS usd",
+        *(f"CAST(coalesce(sum({name}), 0) AS BIGINT) AS {name}" for name in counts),
+        *(f"coalesce(sum({name}), 0) AS {name}" for name in costs),
     ]
-    paths = [
-        "NULL" if of == "NULL" else _dearest(connection, periods, of, BRANCHES_MAX)
-        for of in _PATHS[by]
-    ]
-    before, period = periods
+    paths = ["NULL" if of == "NULL" else compared.dearest(of, BRANCHES_MAX) for of in _PATHS[by]]
     query = f"""
-SELECT {_dearest(connection, periods, str(by), ROWS_MAX)} AS name,
+SELECT {compared.dearest(str(by), ROWS_MAX)} AS name,
     CAST({paths[0]} AS VARCHAR) AS feature, CAST({paths[1]} AS VARCHAR) AS tenant,
-    kind, tool, provider, model,
-    {period.where} AS is_head, coalesce(status = 'error', false) AS failed,
-    {", ".join(sums)}
-FROM days WHERE {before.where} OR {period.where} GROUP BY ALL"""
-    return _trees_of(connection.sql(query).to_arrow_table())
+    kind, tool, provider, model, is_head, failed, {", ".join(sums)}
+FROM compared GROUP BY ALL"""
+    return _trees_of(compared.connection.sql(query).to_arrow_table())
 
 
 def _trees_of(rows: pa.Table) -> _Trees:
@@ -237,21 +277,6 @@ def _filled(leaves: int, at: tuple[np.ndarray, ...], columns: Sequence[np.ndarra
     values = np.zeros((leaves, 2, 2, len(columns)), object)
     values[at] = np.column_stack(columns)
     return values
-
-
-def _dearest(
-    connection: duckdb.DuckDBPyConnection, periods: Sequence[Period], column: str, most: int
-) -> str:
-    """SQL of a column of `days`, in which only the dearest of both periods have their names."""
-    where = " OR ".join(period.where for period in periods)
-    query = f"""
-SELECT {column} FROM days WHERE ({where}) AND {column} IS NOT NULL
-GROUP BY {column} ORDER BY sum(cost_usd) DESC NULLS LAST, {column} LIMIT {most + 1}"""
-    found = [row[0] for row in connection.execute(query).fetchall()]
-    if len(found) <= most:
-        return column
-    named = ", ".join(quoted(name) for name in found[:most])
-    return f"CASE WHEN {column} IN ({named}) OR {column} IS NULL THEN {column} ELSE '{OTHER}' END"
 
 
 def _tied(budgets: Budgets | None, by: By, period: Period, config: Config) -> Iterator[Budget]:

@@ -15,7 +15,7 @@ from agentcost_collector.explain.drill import features_of, runs_of
 from agentcost_collector.report.cubes import CUBE, DIMENSIONS
 from agentcost_collector.report.reports import Outcome, Scope, make_report
 from agentcost_collector.report.views import open_views
-from agentcost_collector.variance import CAUSES, By, variance
+from agentcost_collector.variance import CAUSES, By, Compared, variance
 from tests.report.random_ledgers import (
     TODAY,
     History,
@@ -234,7 +234,7 @@ def _variance(
     period, before = history.period, history.period.before(history.config)
     now, was = within(standing, period), within(standing, before)
     for by in By:
-        *rows, last = variance(connection, period, before, by, history.config).to_pylist()
+        *rows, last = variance(Compared(connection, period, before), by, history.config).to_pylist()
         truth = {
             name: (was_of, now_of)
             for name, was_of, now_of in (

@@ -11,6 +11,7 @@ import pytest
 
 from agentcost_collector.model.errors import CorruptionError, TransientError
 from agentcost_collector.report.config import Config
+from agentcost_collector.report.cubes import CUBES
 from agentcost_collector.report.roll_up import RolledUp, roll_up
 from agentcost_collector.report.views import open_views
 from tests.report.ledgers import NOON, booked, reversed_of, write_ledger
@@ -81,12 +82,12 @@ def test_only_days_with_new_entries_are_made(tmp_path: Path) -> None:
     write_ledger(tmp_path, [[booked(2, step_id="late", date=date(2026, 3, 1))]])
     assert _rolled(tmp_path, Config()) == RolledUp(days=2, made=1)
     first = tmp_path / "rollups" / "date=2026-03-01"
-    assert len(list(first.iterdir())) == 4
+    assert len(list(first.iterdir())) == 2 * len(CUBES)
     for file in first.iterdir():
         os.utime(file, ns=(NOW_NS, NOW_NS))
     write_ledger(tmp_path, [[booked(3, step_id="later", date=date(2026, 3, 1))]])
     _rolled(tmp_path, Config(), NOW_NS + HOUR_NS + 1)
-    assert len(list(first.iterdir())) == 2
+    assert len(list(first.iterdir())) == len(CUBES)
     assert open_views(tmp_path).sql("SELECT sum(steps) FROM hours").fetchall() == [(4,)]
 
 

@@ -28,6 +28,8 @@ VIEWS = (
     "unattributed",
     "hours",
     "days",
+    "days_by_payer",
+    "days_by_work",
     "spans",
     "rates",
     "budgets",

@@ -12,7 +12,7 @@ from agentcost_collector.budgets_file import read_budgets
 from agentcost_collector.report.config import Config
 from agentcost_collector.report.period import Period
 from agentcost_collector.report.views import open_views
-from agentcost_collector.variance import CAUSES, By, variance
+from agentcost_collector.variance import CAUSES, By, Compared, variance
 from tests.cli.command import agentcost, refusal
 from tests.report.ledgers import booked, reversed_of, write_ledger
 
@@ -47,7 +47,7 @@ def data(tmp_path):
 
 def rows_of(data, by=By.FEATURE, **more):
     with open_views(data) as connection:
-        table = variance(connection, APRIL, MARCH, by, CONFIG, **more)
+        table = variance(Compared(connection, APRIL, MARCH), by, CONFIG, **more)
     return {row["name"]: row for row in table.to_pylist()}
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from agentcost_collector.model.money import round_half_even, usd
 from agentcost_collector.model.printable import amount
 from agentcost_collector.model.tables import codes
+from agentcost_collector.report.cubes import days_with
 from agentcost_collector.report.period import Period
 from agentcost_collector.report.query import hold, select
 from agentcost_collector.report.sql import (
@@ -26,6 +27,9 @@ from agentcost_collector.report.sql import (
 )
 
 TOTALS = "totals"
+
+_ALWAYS = ("environment", "cost_status", "feature")
+"""Columns that every sum needs, whatever it is by."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def asked(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
 
 
 class Sums:
-    """Days of both periods of a scope, read once and summed by each of `cuts`, lists of columns.
+    """Days of both periods of a scope, summed by each of `cuts`, lists of columns, from the
+    smallest cube that has them, each read once.
 
     They are the table `sums` of the connection, so one of these lives at a time.
     """
@@ -123,8 +128,7 @@ class Sums:
         self, connection: duckdb.DuckDBPyConnection, scope: Scope, cuts: Sequence[Sequence[str]]
     ) -> None:
         self._connection = connection
-        self._cuts = [tuple(cut) for cut in cuts]
-        self._keys = list(dict.fromkeys(key for cut in cuts for key in cut))
+        self._cuts = [(days_with([*_ALWAYS, *cut]), tuple(cut)) for cut in cuts]
         hold(connection, "sums", self._query(scope))
 
     def by(self, keys: Sequence[str], only: str = "true", first: int | None = None) -> pa.Table:
@@ -165,7 +169,7 @@ FROM (
         {counted("steps", "NOT is_now AND unpriced")} AS unpriced_steps_before,
         {counted("steps", "is_now AND unattributed")} AS unattributed_steps,
         sum(cost_usd) FILTER (is_now AND unattributed) AS unattributed_usd
-    FROM sums WHERE cut = {self._number(keys)} AND {only} GROUP BY {names})
+    FROM sums WHERE cut = {self._cut(keys)} AND {only} GROUP BY {names})
 {cut} ORDER BY {order}""",
         )
 
@@ -180,21 +184,33 @@ FROM (
         )
 
     def _query(self, scope: Scope) -> str:
+        sources = dict.fromkeys(source for source, _ in self._cuts)
+        return " UNION ALL BY NAME ".join(self._from(source, scope) for source in sources)
+
+    def _from(self, source: str, scope: Scope) -> str:
         always = ["environment", "is_now", "unpriced", "unattributed"]
-        sets = [f"({', '.join([*always, *cut])})" for cut in self._cuts]
+        keys = self._keys(source)
+        cuts = [cut for of, cut in self._cuts if of == source]
+        sets = [f"({', '.join([*always, *cut])})" for cut in cuts]
+        number = f"grouping({', '.join(keys)})" if keys else "0"
         return f"""
-SELECT {", ".join(["environment", *self._keys])},
+SELECT {", ".join(["environment", *keys])},
     {scope.period.where} AS is_now,
     coalesce({NOT_FULLY_PRICED}, false) AS unpriced,
     {UNATTRIBUTED} AS unattributed,
-    grouping({", ".join(self._keys)}) AS cut,
+    ({quoted(source)}, CAST({number} AS BIGINT)) AS cut,
     sum(steps) AS steps, {token_sum(ALL_TOKENS)} AS tokens, sum(cost_usd) AS cost_usd
-FROM days WHERE {scope.where} GROUP BY GROUPING SETS ({", ".join(sets)})"""
+FROM {source} WHERE {scope.where} GROUP BY GROUPING SETS ({", ".join(sets)})"""
 
-    def _number(self, keys: Sequence[str]) -> int:
-        """What DuckDB calls the first cut that has all of `keys`: a bit for each key it lacks."""
-        cut = next(cut for cut in self._cuts if set(keys) <= set(cut))
-        return int("0" + "".join("01"[key not in cut] for key in self._keys), 2)
+    def _keys(self, source: str) -> list[str]:
+        """Columns of all cuts from a cube, each once."""
+        return list(dict.fromkeys(key for of, cut in self._cuts if of == source for key in cut))
+
+    def _cut(self, keys: Sequence[str]) -> str:
+        """SQL: the first cut that has all of `keys`; DuckDB sets a bit for each column it lacks."""
+        source, cut = next((of, cut) for of, cut in self._cuts if set(keys) <= set(cut))
+        bits = "".join("01"[key not in cut] for key in self._keys(source))
+        return f"({quoted(source)}, CAST({int('0' + bits, 2)} AS BIGINT))"
 
 
 def counted(column: str, where: str) -> str:
