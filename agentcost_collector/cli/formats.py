@@ -73,12 +73,12 @@ def markdown_text(text: str) -> str:
 def write_json(rows: pa.RecordBatchReader, out: TextIO) -> None:
     """An array with one object per row. Integers are numbers, decimals strings with all digits,
     times ISO 8601 in UTC, bytes base64; what is not finite is a string."""
-    names = _distinct(rows.schema.names)
+    names = [json.dumps(name).replace("%", "%%") for name in _distinct(rows.schema.names)]
+    line = "{" + ", ".join(f"{name}: %s" for name in names) + "}"
     separator = "[\n"
     for batch in rows:
         for row in zip(*map(_json_column, batch.columns), strict=True):
-            plain = dict(zip(names, row, strict=True))
-            out.write(separator + json.dumps(plain, allow_nan=False))
+            out.write(separator + line % row)
             separator = ",\n"
     out.write("[]\n" if separator == "[\n" else "\n]\n")
 
@@ -149,11 +149,16 @@ def _nested(value: Any) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
-def _json_column(column: pa.Array) -> list[Any]:
+def _json_column(column: pa.Array) -> list[str]:
     values = _values(column)
-    if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
-        return values
-    return [_json_value(value) for value in values]
+    if pa.types.is_string(column.type):  # few distinct texts
+        texts = {value: json.dumps(value) for value in set(values)}
+        return [texts[value] for value in values]
+    if pa.types.is_integer(column.type):
+        return ["null" if value is None else str(value) for value in values]
+    if pa.types.is_decimal(column.type):
+        return ["null" if value is None else f'"{value:f}"' for value in values]
+    return [json.dumps(_json_value(value), allow_nan=False) for value in values]
 
 
 def _json_value(value: Any) -> Any:

@@ -91,6 +91,7 @@ class Compared:
         self, connection: duckdb.DuckDBPyConnection, period: Period, before: Period
     ) -> None:
         self.connection, self.period, self.before = connection, period, before
+        self._named: dict[str, list[str]] = {}  # the dearest of a column, dearest first
         try:
             hold(connection, "compared", self._query())
         except duckdb.Error as fault:
@@ -98,10 +99,12 @@ class Compared:
 
     def dearest(self, column: str, most: int) -> str:
         """SQL of a column, in which only the dearest of both periods have their names."""
-        query = f"""
+        if column not in self._named:
+            query = f"""
 SELECT {column} FROM {days_with([column])} WHERE {self._where} AND {column} IS NOT NULL
-GROUP BY {column} ORDER BY sum(cost_usd) DESC NULLS LAST, {column} LIMIT {most + 1}"""
-        found = [row[0] for row in self.connection.execute(query).fetchall()]
+GROUP BY {column} ORDER BY sum(cost_usd) DESC NULLS LAST, {column} LIMIT {ROWS_MAX + 1}"""
+            self._named[column] = [row[0] for row in self.connection.execute(query).fetchall()]
+        found = self._named[column]
         if len(found) <= most:
             return column
         listed = ", ".join(quoted(name) for name in found[:most])

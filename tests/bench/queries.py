@@ -30,9 +30,9 @@ _SUMS = (
 )
 
 QUESTIONS = {
-    "by feature and month": f"SELECT feature, {_MONTH}, {_SUMS} FROM {{rows}} GROUP BY ALL",
+    "by feature and month": f"SELECT feature, {_MONTH}, {_SUMS} FROM {{payers}} GROUP BY ALL",
     "chargeback": f"SELECT owner_team, team, {_MONTH}, {_SUMS} FROM {{rows}} GROUP BY ALL",
-    "top tenants": f"SELECT tenant, {_SUMS} FROM {{rows}} GROUP BY tenant"
+    "top tenants": f"SELECT tenant, {_SUMS} FROM {{payers}} GROUP BY tenant"
     " ORDER BY cost_usd DESC NULLS LAST LIMIT 20",
     "one run": "SELECT * FROM steps WHERE trace_id = '{trace_id}' AND date = DATE '{date}'",
     "one session": "SELECT session_id, count(*), sum(cost_usd) FROM steps"
@@ -46,7 +46,7 @@ QUESTIONS = {
     "by owner": f"SELECT owner_team, owner_service, tool, {_SUMS} FROM {{rows}} GROUP BY ALL",
     "unpriced": "SELECT provider, model, sum({steps}) AS steps FROM {rows}"
     " WHERE cost_status IN ('unpriced', 'partial') GROUP BY ALL",
-    "features of this month": f"SELECT feature, {_SUMS} FROM {{rows}}"
+    "features of this month": f"SELECT feature, {_SUMS} FROM {{payers}}"
     " WHERE {day} >= date_trunc('month', DATE '{date}') GROUP BY feature",
     "by hour of the last day": f"SELECT {{hour}}, {_SUMS} FROM {{hours}}"
     " WHERE {day} = DATE '{date}' GROUP BY 1",
@@ -54,13 +54,21 @@ QUESTIONS = {
 
 BARE = {
     "rows": "ledger",
+    "payers": "ledger",
     "hours": "ledger",
     "day": "date",
     "hour": "date_trunc('hour', ended_at)",
     "steps": "sign",
 }
 """Without cubes: the entries themselves, which add up as they are."""
-CUBED = {"rows": "days", "hours": "hours", "day": "day", "hour": "hour", "steps": "steps"}
+CUBED = {
+    "rows": "days_by_work",
+    "payers": "days_by_payer",
+    "hours": "hours",
+    "day": "day",
+    "hour": "hour",
+    "steps": "steps",
+}
 
 
 def main(arguments: list[str]) -> None:
